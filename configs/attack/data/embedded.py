@@ -1,0 +1,46 @@
+# The embedded data: real faces composited on photographs, built on first use
+# from what scikit-image ships. Optimised on 'train', reported on 'val'.
+data_root = 'data/embedded'
+meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
+             'instances', 'patch_boxes')
+
+train_pipeline = [
+    dict(type='LoadIntactImage'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    # Boxes keep what lies beyond the crop: the patch sits on the whole face.
+    dict(type='RandomFaceScaleCrop', crop_size=384, face_size=(16, 128),
+         clip_boxes=False),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDetInputs',
+         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
+                    'scale_factor', 'flip', 'flip_direction'))
+]
+# The patch is pasted on the original image, once, before any resize, at the
+# placement of the attack (model.placement).
+test_pipeline = [
+    dict(type='LoadIntactImage'),
+    dict(type='PastePatch'),
+    dict(type='TestTimeAug', transforms=[
+        [dict(type='Resize', scale_factor=scale, keep_ratio=True)
+         for scale in (0.5, 1.0, 2.0)],
+        [dict(type='PackDetInputs', meta_keys=meta_keys)],
+    ])
+]
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(type='EmbeddedFaceDataset', data_root=data_root, split='train',
+                 pipeline=train_pipeline))
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='EmbeddedFaceDataset', data_root=data_root, split='val',
+                 test_mode=True, pipeline=test_pipeline))
+val_dataloader = test_dataloader
+
+val_evaluator = dict(type='WiderFaceMetric')
+test_evaluator = val_evaluator

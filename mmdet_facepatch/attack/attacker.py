@@ -1,0 +1,216 @@
+"""The attacker: place, paste, read candidates, select, lose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import DetDataSample
+from mmengine.model import BaseModel, is_model_wrapper
+from torch import Tensor, nn
+
+from .frozen_detector import build_frozen_detector, detector_digest, freeze
+
+# Configs give the patch in RGB, mmcv loads images in BGR.
+CHANNEL_ORDERS = {'rgb': [0, 1, 2], 'bgr': [2, 1, 0]}
+# 8-bit images against patch pixels in [0, 1].
+PIXEL_SCALE = 255.0
+
+
+def all_faces(sample: DetDataSample) -> Tensor:
+    """Every annotated face of an image, ignored ones too: all get a patch.
+
+    Args:
+        sample: With ``gt_instances`` and optionally ``ignored_instances``.
+
+    Returns:
+        (G, 4) float xyxy, pixels; boxes without area are left out.
+    """
+    boxes = [sample.gt_instances.bboxes]
+    if 'ignored_instances' in sample and 'bboxes' in sample.ignored_instances:
+        boxes.append(sample.ignored_instances.bboxes)
+    tensors = [getattr(box, 'tensor', box) for box in boxes]
+    faces = torch.cat(tensors)
+    wh = faces[:, 2:] - faces[:, :2]
+    return faces[(wh > 0).all(dim=1)]
+
+
+@MODELS.register_module()
+class PatchAttacker(BaseModel):
+    """A universal patch against a frozen detector, as an mmengine model.
+
+    The patch is the only parameter, and the only thing in the state dict: the
+    detector is kept beside the module tree, follows it to its device, stays in
+    ``eval()`` and has no parameter gradients. Checkpoints therefore hold the
+    patch and not the detector again, and distributed training communicates
+    the patch's gradient only.
+
+    A step: :attr:`placement` turns faces into patch squares, :attr:`compositor`
+    pastes the patch there, :attr:`reader` runs the detector and returns
+    candidates, :attr:`sample_set` selects among them, :attr:`loss` scores them.
+
+    Args:
+        detector: ``dict(config=..., checkpoint=...)``, or a built module.
+        patch: Config of the patch (:class:`UniversalPatch`).
+        placement: Config of the placement (:class:`PatchPlacement`).
+        compositor: Config of the compositor (:class:`PatchCompositor`).
+        reader: Config of the candidate reader.
+        sample_set: Config of the adversarial sample set.
+        loss: Config of the attack loss.
+        tta_model: Config of the model that merges a test pyramid, or None
+            where validation and test pipelines have one scale.
+        channel_order: Channel order of the input images, 'bgr' or 'rgb'.
+        data_preprocessor: Leave it None: the detector's own is used after
+            pasting.
+        init_cfg: As in mmengine.
+
+    Raises:
+        ValueError: If ``channel_order`` is unknown.
+    """
+
+    def __init__(
+        self,
+        detector: dict | nn.Module,
+        patch: dict,
+        sample_set: dict,
+        placement: dict | None = None,
+        compositor: dict | None = None,
+        reader: dict | None = None,
+        loss: dict | None = None,
+        tta_model: dict | None = None,
+        channel_order: str = 'bgr',
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        if channel_order not in CHANNEL_ORDERS:
+            raise ValueError("PatchAttacker: channel_order must be 'bgr' or 'rgb', "
+                             f'got {channel_order!r}')
+        self.channel_order = channel_order
+        self.patch = MODELS.build(patch)
+        self.placement = TASK_UTILS.build(placement or dict(type='PatchPlacement'))
+        self.compositor = TASK_UTILS.build(
+            compositor or dict(type='PatchCompositor'))
+        self.reader = TASK_UTILS.build(reader or dict(type='SLNCandidateReader'))
+        self.sample_set = TASK_UTILS.build(sample_set)
+        self.loss = MODELS.build(loss or dict(type='AdversarialLoss'))
+        self._hide_detector(detector, tta_model)
+
+    def _hide_detector(self, detector: dict | nn.Module,
+                       tta_model: dict | None) -> None:
+        """Keep the detector out of parameters, state dict and ``train()``."""
+        if isinstance(detector, nn.Module):
+            module = freeze(detector)
+        else:
+            module = build_frozen_detector(**detector)
+        predictor = module
+        if tta_model is not None:
+            predictor = MODELS.build(dict(tta_model, module=module))
+        object.__setattr__(self, '_detector', module)
+        object.__setattr__(self, '_predictor', predictor)
+        self.detector_digest = detector_digest(module)
+
+    @property
+    def detector(self) -> nn.Module:
+        """The frozen detector."""
+        return self._detector
+
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> PatchAttacker:
+        # .to(), .cuda() and .cpu() all end here: the detector comes along.
+        super()._apply(fn, *args, **kwargs)
+        self._detector._apply(fn, *args, **kwargs)
+        self._detector._set_device(next(self.parameters()).device)
+        return self
+
+    def check_detector(self) -> None:
+        """Prove that the detector is what it was when it was loaded.
+
+        Raises:
+            RuntimeError: If any weight or buffer has changed.
+        """
+        digest = detector_digest(self._detector)
+        if digest != self.detector_digest:
+            raise RuntimeError(
+                'the detector under attack has changed: digest '
+                f'{self.detector_digest[:12]} when it was loaded, {digest[:12]} '
+                'now. The results of this run are void; find what wrote to it.')
+
+    def paste(self, images: list[Tensor], faces: list[Tensor]
+              ) -> tuple[list[Tensor], list[Tensor]]:
+        """Place and paste the patch on every face.
+
+        Args:
+            images: 8-bit images or floats in [0, 255], each (3, H, W).
+            faces: Faces of each image, (G, 4) float xyxy, pixels.
+
+        Returns:
+            Images (3, H, W) float in [0, 255], differentiable in the patch,
+            and the squares of the patches, (G, 4) int64 xyxy, pixels.
+        """
+        squares = [self.placement(boxes) for boxes in faces]
+        pixels = self.patch()[CHANNEL_ORDERS[self.channel_order]] * PIXEL_SCALE
+        floats = [image.to(pixels.dtype) for image in images]
+        return self.compositor(floats, pixels, squares), squares
+
+    def forward(
+        self,
+        inputs: list[Tensor],
+        data_samples: list[DetDataSample],
+        mode: str = 'loss',
+    ) -> dict[str, Tensor]:
+        """Attack loss of a batch.
+
+        Args:
+            inputs: 8-bit images, each (3, H, W), sizes may differ.
+            data_samples: Their annotations, in pixels of these images.
+            mode: 'loss'. Prediction goes through :meth:`val_step`.
+
+        Returns:
+            ``loss_adv`` and, for the log, ``num_samples``, ``mean_score`` of the
+            samples (0 without samples) and ``empty`` (1 if there were none).
+
+        Raises:
+            ValueError: For another mode.
+        """
+        if mode != 'loss':
+            raise ValueError(f"PatchAttacker: mode is {mode!r}, only 'loss' is known")
+        faces = [all_faces(sample) for sample in data_samples]
+        images, squares = self.paste(inputs, faces)
+        batch = self._detector.data_preprocessor(
+            dict(inputs=images, data_samples=data_samples), False)
+        log_scores = []
+        for candidates, boxes, patches in zip(
+                self.reader(self._detector, batch['inputs']), faces, squares,
+                strict=True):
+            index = self.sample_set(candidates, boxes, patches.to(boxes))
+            log_scores.append(candidates.log_scores[index])
+        selected = torch.cat(log_scores)
+        return dict(
+            loss_adv=self.loss(selected),
+            num_samples=selected.new_tensor(float(len(selected))),
+            mean_score=selected.detach().exp().sum() / max(len(selected), 1),
+            empty=selected.new_tensor(float(len(selected) == 0)))
+
+    @torch.no_grad()
+    def val_step(self, data: dict | tuple | list) -> list[DetDataSample]:
+        """Detections of the frozen detector on images that come as they are.
+
+        Patches are already in the images: :class:`PastePatch` pastes them on
+        the original, before any resize.
+
+        Args:
+            data: A batch of the validation or test pipeline.
+
+        Returns:
+            Samples with ``pred_instances``.
+        """
+        return self._predictor.test_step(data)
+
+    test_step = val_step
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The model inside a distributed wrapper, or the model itself."""
+    return model.module if is_model_wrapper(model) else model

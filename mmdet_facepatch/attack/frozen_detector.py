@@ -1,0 +1,95 @@
+"""The detector under attack: built from its config, loaded whole, frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+# How many differing keys an error message names.
+NAMED_KEYS = 3
+
+
+def detector_digest(detector: nn.Module) -> str:
+    """SHA-256 over names, shapes, types and bytes of all weights and buffers.
+
+    Args:
+        detector: Any module.
+
+    Returns:
+        64 hexadecimal digits, equal before and after an attack that left the
+        detector alone.
+    """
+    digest = hashlib.sha256()
+    tensors = [*detector.named_parameters(), *detector.named_buffers()]
+    for name, tensor in sorted(tensors, key=lambda item: item[0]):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f'{name} {values.dtype} {tuple(values.shape)};'.encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def freeze(detector: nn.Module) -> nn.Module:
+    """Put a detector into ``eval()`` and stop its parameters' gradients."""
+    detector.eval()
+    detector.requires_grad_(False)
+    return detector
+
+
+def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
+    """Load weights, or say which names or shapes keep them from fitting."""
+    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    state = loaded.get('state_dict', loaded)
+    state = {key.removeprefix('module.'): value for key, value in state.items()}
+    own = detector.state_dict()
+    problems = {
+        'missing': [key for key in own if key not in state],
+        'unexpected': [key for key in state if key not in own],
+        'of another shape': [
+            key for key in own
+            if key in state and own[key].shape != state[key].shape],
+    }
+    # float16 weights, as shipped checkpoints have them, are cast here.
+    if not any(problems.values()):
+        detector.load_state_dict(state, strict=True)
+        return
+    parts = [
+        f'{len(keys)} {what} ({", ".join(keys[:NAMED_KEYS])}'
+        f'{", ..." if len(keys) > NAMED_KEYS else ""})'
+        for what, keys in problems.items() if keys]
+    raise ValueError(
+        f'checkpoint {checkpoint} is of another architecture than the detector '
+        f'in {config}: {"; ".join(parts)}. Name the config that it was trained '
+        'with.')
+
+
+def build_frozen_detector(config: str, checkpoint: str) -> nn.Module:
+    """Build a detector from its config and checkpoint, and freeze it.
+
+    Args:
+        config: Path of an mmdet config; its ``model`` is built.
+        checkpoint: Path, URL, or a registered scheme as ``facepatch://NAME``.
+
+    Returns:
+        The detector in ``eval()``, without parameter gradients.
+
+    Raises:
+        FileNotFoundError: If config or checkpoint is not there.
+        ValueError: If the checkpoint does not fit the config's model.
+    """
+    if not Path(config).is_file():
+        raise FileNotFoundError(
+            f'detector config {config} does not exist; give the path of an mmdet '
+            'config as detector.config')
+    model = Config.fromfile(config).model
+    # Weights come from the checkpoint; an init_cfg might download others.
+    for part in [model, *(v for v in model.values() if isinstance(v, dict))]:
+        part.pop('init_cfg', None)
+    detector = MODELS.build(model)
+    _load_whole(detector, checkpoint, config)
+    return freeze(detector)

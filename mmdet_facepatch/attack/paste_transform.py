@@ -1,0 +1,184 @@
+"""Paste a finished patch on original images, inside a data pipeline."""
+
+from __future__ import annotations
+
+import copy
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TASK_UTILS, TRANSFORMS
+from torch import Tensor
+
+from .compositor import paste_patch
+from .patch import Size, check_pixels, initial_pixels, load_patch, parse_size
+
+Patch = Tensor | str | os.PathLike | dict | None
+
+
+@TRANSFORMS.register_module()
+class PastePatch(BaseTransform):
+    """Paste the patch on every face of the original 8-bit image.
+
+    That is what a printed patch would be (paper, Section 3.2), so the transform
+    stands right behind ``LoadImageFromFile``, before any resize or pyramid. Faces
+    come from ``instances``, all of them, whether ignored or not; a face with w <= 0
+    or h <= 0 gets none. Later faces lie over earlier ones. Pasted values are rounded
+    to the nearest 8-bit value, halves up; all other pixels stay as they are.
+
+    Required keys:
+
+    - img (np.ndarray, (H, W, 3) uint8 BGR, at its original size)
+    - ori_shape
+    - instances (list of dict with 'bbox', xyxy in original pixels)
+
+    Modified keys:
+
+    - img
+
+    Added keys:
+
+    - patch_boxes (np.ndarray, (N, 4) int64 xyxy in original pixels, uncut, one row
+      an instance in its order; an empty box, x1 == x2, where there is no patch).
+      **Absent when the transform has no patch**, so that a metric can tell clean
+      images from attacked ones.
+
+    Args:
+        patch: What :meth:`set_patch` takes; None leaves images clean until it is
+            called.
+        placement: Config of the placement; by default that of the paper.
+        size: Height and width of the patch: what inits make, and what data loader
+            workers are ready for when the patch changes while they live.
+    """
+
+    def __init__(
+        self,
+        patch: Patch = None,
+        placement: dict | None = None,
+        size: Size = 128,
+    ) -> None:
+        self.placement = TASK_UTILS.build(placement or dict(type='PatchPlacement'))
+        self.size = parse_size(size)
+        self._pixels = torch.zeros(3, *self.size).share_memory_()
+        # Is there a patch; which buffer holds it. Shared with workers.
+        self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
+        self._buffer = 0
+        self.set_patch(patch)
+
+    def set_patch(self, patch: Patch) -> None:
+        """Use this patch from now on, in living data loader workers as well.
+
+        Patch and state lie in shared memory, so that persistent workers see the
+        new patch. One of a size that they are not ready for makes them stop with
+        an error rather than go on with the old one.
+
+        Args:
+            patch: (3, H, W) floating RGB in [0, 1], copied; a file for
+                :func:`load_patch`; an init for :func:`initial_pixels`, such as
+                ``dict(type='constant', value=0.5)``, with an optional ``size``; or
+                None for clean images.
+
+        Raises:
+            TypeError, ValueError, FileNotFoundError: If this is no patch.
+        """
+        if patch is None:
+            self._state[0] = 0
+            return
+        pixels = self._read(patch).detach().float().cpu()
+        if pixels.shape != self._pixels.shape:
+            self._pixels = torch.zeros(pixels.shape).share_memory_()
+            self._buffer += 1
+            self._state[1] = self._buffer
+        self._pixels.copy_(pixels)
+        self._state[0] = 1
+
+    def _read(self, patch: Tensor | str | os.PathLike | dict) -> Tensor:
+        if isinstance(patch, Tensor):
+            return check_pixels(patch, 'PastePatch')
+        if isinstance(patch, dict):
+            init = dict(patch)
+            return initial_pixels(init.pop('size', self.size), init)
+        return load_patch(patch)
+
+    @property
+    def pixels(self) -> Tensor | None:
+        """A copy of the patch, (3, H, W) float32 RGB in [0, 1], or None."""
+        active, buffer = self._state.tolist()
+        if not active:
+            return None
+        if buffer != self._buffer:
+            raise RuntimeError(
+                'PastePatch got a patch of another size after this data loader worker '
+                'had started; name its size in the config of PastePatch or give the '
+                'data loader persistent_workers=False'
+            )
+        return self._pixels.clone()
+
+    def transform(self, results: dict) -> dict:
+        """Paste the patch; see the class.
+
+        Raises:
+            KeyError: If a required key is missing.
+            ValueError: If the image is not (H, W, 3) uint8 or was resized or
+                flipped before.
+        """
+        results.pop('patch_boxes', None)
+        pixels = self.pixels
+        if pixels is None:
+            return results
+        image = _original_image(results)
+        rows = [instance['bbox'] for instance in results['instances']]
+        faces = torch.as_tensor(np.array(rows, np.float64).reshape(-1, 4))
+        try:
+            boxes = self.placement(faces)
+        except ValueError as error:
+            name = results.get('img_path', 'image')
+            raise ValueError(f'{name}: {error}') from error
+        below = torch.from_numpy(image).permute(2, 0, 1).float()
+        # RGB in [0, 1] -> BGR in [0, 255]. In float64 the resampling of a grey 127.5
+        # is off by too little to show in float32: halves go up, everywhere alike.
+        patch = pixels.double().flip(0) * 255
+        pasted = paste_patch([below], patch, [boxes])[0]
+        results['img'] = (pasted + 0.5).byte().permute(1, 2, 0).contiguous().numpy()
+        results['patch_boxes'] = boxes.numpy()
+        return results
+
+    def __deepcopy__(self, memo: dict) -> PastePatch:
+        """Copy, with shared memory of its own."""
+        clone = type(self).__new__(type(self))
+        memo[id(self)] = clone
+        clone.__dict__ = copy.deepcopy(self.__dict__, memo)
+        clone._pixels.share_memory_()
+        clone._state.share_memory_()
+        return clone
+
+    def __repr__(self) -> str:
+        pixels = self.pixels
+        size = None if pixels is None else tuple(pixels.shape[1:])
+        return f'{type(self).__name__}(patch size={size}, placement={self.placement})'
+
+
+def _original_image(results: dict[str, Any]) -> np.ndarray:
+    """Return the image if it is as loaded, else raise naming it."""
+    name = results.get('img_path', 'image')
+    for key in ('img', 'ori_shape', 'instances'):
+        if key not in results:
+            raise KeyError(
+                f'{name}: PastePatch needs {key!r} in the results; it belongs right '
+                'behind LoadImageFromFile, on a dataset that gives instances'
+            )
+    image = results['img']
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f'{name}: PastePatch needs an (H, W, 3) uint8 image, got {image.shape} '
+            f'{image.dtype}'
+        )
+    if tuple(image.shape[:2]) != tuple(results['ori_shape'][:2]) or results.get('flip'):
+        raise ValueError(
+            f'{name}: the image is {tuple(image.shape[:2])}, the original is '
+            f'{tuple(results["ori_shape"][:2])}, flip is {results.get("flip", False)}; '
+            'PastePatch must come before any resize, crop or flip'
+        )
+    return image

@@ -1,0 +1,271 @@
+"""The universal patch: its pixels, how they start, and how they are kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet.registry import MODELS
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from .compositor import resize_area
+
+Size = int | Sequence[int]
+
+
+def parse_size(size: Size) -> tuple[int, int]:
+    """Return a patch size as (height, width); an int means a square.
+
+    Raises:
+        ValueError: If it is not one or two positive integers.
+    """
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(isinstance(v, int) and v > 0 for v in pair):
+        raise ValueError(
+            f'patch size {size!r} must be a positive integer or (height, width)'
+        )
+    return pair[0], pair[1]
+
+
+def check_pixels(
+    pixels: Tensor, source: str = 'patch', size: Size | None = None
+) -> Tensor:
+    """Return the pixels if they make a patch, else raise.
+
+    Args:
+        pixels: Should be (3, H, W) floating RGB, finite, in [0, 1].
+        source: What the error names, such as a file.
+        size: Expected (height, width), if any.
+
+    Raises:
+        TypeError: If the dtype is not floating.
+        ValueError: If shape, size or range is unfit.
+    """
+    if not pixels.is_floating_point():
+        raise TypeError(
+            f'{source}: dtype {pixels.dtype}, but a patch is floating RGB in [0, 1]; '
+            'divide 8-bit values by 255'
+        )
+    shape = tuple(pixels.shape)
+    if len(shape) != 3 or shape[0] != 3 or 0 in shape:
+        raise ValueError(
+            f'{source}: shape {shape}, but a patch is (3, H, W); '
+            'put the RGB channels first'
+        )
+    if not pixels.isfinite().all():
+        raise ValueError(f'{source}: contains NaN or infinite values')
+    low, high = pixels.min().item(), pixels.max().item()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f'{source}: values from {low:g} to {high:g}, but a patch lies in [0, 1]; '
+            'rescale or clamp it'
+        )
+    if size is not None and shape[1:] != parse_size(size):
+        raise ValueError(
+            f'{source}: size {shape[1:]} (height, width), expected {parse_size(size)}; '
+            'resize it or change the configured size'
+        )
+    return pixels
+
+
+# --------------------------------------------------------------------------- inits
+def noise_pixels(
+    size: Size, seed: int = 0, low: float = 0.0, high: float = 1.0
+) -> Tensor:
+    """Uniform noise in [low, high), (3, H, W) float32.
+
+    Drawn on the CPU by a generator of its own: the same seed gives the same
+    pixels on every device and leaves the global random state alone.
+    """
+    if not 0.0 <= low <= high <= 1.0:
+        raise ValueError(f'noise from {low} to {high} is not within [0, 1]')
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.rand(3, *parse_size(size), generator=generator)
+    return (low + (high - low) * noise).clamp_(low, high)
+
+
+def constant_pixels(size: Size, value: float | Sequence[float] = 0.5) -> Tensor:
+    """One colour, (3, H, W) float32; ``value`` is a grey level or [r, g, b]."""
+    colour = value if isinstance(value, Sequence) else [value] * 3
+    values = [float(v) for v in colour]
+    if len(values) != 3 or not all(0.0 <= v <= 1.0 for v in values):
+        raise ValueError(
+            f'constant patch value {value!r} must be one number or [r, g, b] in [0, 1]'
+        )
+    return torch.tensor(values)[:, None, None].repeat(1, *parse_size(size))
+
+
+def image_pixels(size: Size, path: str | os.PathLike) -> Tensor:
+    """An image or ``.npy`` file, cut about its centre to the shape and resized.
+
+    Args:
+        size: Height and width of the patch.
+        path: File for :func:`load_patch`, of any size.
+
+    Returns:
+        Tensor: (3, H, W) float32 RGB in [0, 1].
+    """
+    height, width = parse_size(size)
+    pixels = load_patch(path)
+    rows, cols = pixels.shape[1:]
+    keep_rows = min(rows, max(1, round(cols * height / width)))
+    keep_cols = min(cols, max(1, round(rows * width / height)))
+    top, left = (rows - keep_rows) // 2, (cols - keep_cols) // 2
+    pixels = pixels[:, top : top + keep_rows, left : left + keep_cols]
+    return resize_area(pixels, (height, width)).clamp_(0, 1)
+
+
+_INITS: dict[str, Callable[..., Tensor]] = {
+    'noise': noise_pixels,
+    'constant': constant_pixels,
+    'image': image_pixels,
+}
+
+
+def initial_pixels(size: Size, init: dict) -> Tensor:
+    """Make the pixels a patch starts from.
+
+    Args:
+        size: Height and width, or an int for a square.
+        init: One of ``dict(type='noise', seed=0, low=0., high=1.)``,
+            ``dict(type='constant', value=0.5)`` (a grey level or [r, g, b]) and
+            ``dict(type='image', path=...)``.
+
+    Returns:
+        Tensor: (3, H, W) float32 RGB in [0, 1].
+
+    Raises:
+        ValueError: If the type is not known or a value is unfit.
+    """
+    options = dict(init)
+    kind = options.pop('type', None)
+    if kind not in _INITS:
+        raise ValueError(
+            f'unknown patch init type {kind!r}; known: {", ".join(sorted(_INITS))}'
+        )
+    return check_pixels(_INITS[kind](size, **options), f'patch init {init}')
+
+
+# --------------------------------------------------------------------------- files
+def save_patch(path: str | os.PathLike, pixels: Tensor) -> None:
+    """Write a patch, all or nothing.
+
+    The file is written beside its final place and then renamed, so that a reader
+    (and a killed run) never meets half a patch. Missing folders are made.
+
+    Args:
+        path: ``.png`` (8 bits a channel, rounded to the nearest) or ``.npy``
+            (float32, exact).
+        pixels: (3, H, W) floating RGB in [0, 1], any device.
+
+    Raises:
+        ValueError: If the suffix is neither, or the pixels are no patch.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ('.png', '.npy'):
+        raise ValueError(f'{path}: a patch is saved as .png (8-bit) or .npy (exact)')
+    values = check_pixels(pixels.detach(), f'patch for {path}').float().cpu()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with open(draft, 'wb') as file:
+            if path.suffix.lower() == '.npy':
+                np.save(file, values.numpy(), allow_pickle=False)
+            else:
+                eight_bit = (values * 255).round().byte().permute(1, 2, 0)
+                Image.fromarray(eight_bit.numpy()).save(file, format='PNG')
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load_patch(path: str | os.PathLike, size: Size | None = None) -> Tensor:
+    """Read a patch; nothing in the file is executed.
+
+    Args:
+        path: ``.npy`` with (3, H, W) floating values in [0, 1], or an 8-bit RGB
+            image (divided by 255; a rotation noted in its EXIF data is applied).
+        size: Expected (height, width), or None for any.
+
+    Returns:
+        Tensor: (3, H, W) float32 RGB in [0, 1].
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TypeError: If a ``.npy`` file is not floating.
+        ValueError: If the file cannot be read or holds no patch of that size.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'patch file {path} does not exist')
+    read = _read_npy if path.suffix.lower() == '.npy' else _read_image
+    return check_pixels(read(path), f'patch file {path}', size).float()
+
+
+def _read_npy(path: Path) -> Tensor:
+    try:
+        values = np.load(path, allow_pickle=False)
+        return torch.from_numpy(np.ascontiguousarray(values))
+    # Unfit headers, pickled objects, truncated data, dtypes torch does not have.
+    except (ValueError, EOFError, TypeError, OSError) as error:
+        raise ValueError(
+            f'patch file {path}: not a plain .npy array: {error}'
+        ) from error
+
+
+def _read_image(path: Path) -> Tensor:
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            image.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f'patch file {path}: not a readable image: {error}') from error
+    if image.mode != 'RGB':
+        raise ValueError(
+            f'patch file {path}: image mode {image.mode}, but a patch has three 8-bit '
+            'channels; convert it to RGB'
+        )
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+# -------------------------------------------------------------------------- module
+@MODELS.register_module()
+class UniversalPatch(nn.Module):
+    """The one tensor that an attack optimises, shared by all faces.
+
+    Attributes:
+        pixels: Parameter (3, H, W) float32 RGB in [0, 1].
+        pixel_range: Its range, always (0, 1).
+
+    Args:
+        size: Height and width, or an int for a square; 128 in the paper.
+        init: What it starts from; see :func:`initial_pixels`.
+
+    Raises:
+        ValueError: If size or init is unfit.
+    """
+
+    pixel_range = (0.0, 1.0)
+
+    def __init__(self, size: Size = (128, 128), init: dict | None = None) -> None:
+        super().__init__()
+        init = dict(type='noise', seed=0) if init is None else init
+        self.pixels = nn.Parameter(initial_pixels(size, init))
+
+    def forward(self) -> Tensor:
+        """Return the pixels, (3, H, W) in [0, 1], attached to the graph."""
+        return self.pixels
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Clamp the pixels into range, in place; call after each step."""
+        self.pixels.clamp_(*self.pixel_range)
+
+    def extra_repr(self) -> str:
+        return f'size={tuple(self.pixels.shape[1:])}'

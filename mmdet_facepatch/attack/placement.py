@@ -1,0 +1,140 @@
+"""Where a patch goes on a face: integer squares from face boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+
+# Height of the centre below the top edge of the face, as weights of the three
+# places of the paper (Section 4.4, Table 6): top, middle, bottom.
+_PLACES: dict[str, tuple[float, float, float]] = {
+    'top': (1.0, 0.0, 0.0),
+    'top_middle': (0.5, 0.5, 0.0),
+    'middle': (0.0, 1.0, 0.0),
+    'middle_bottom': (0.0, 0.5, 0.5),
+    'bottom': (0.0, 0.0, 1.0),
+}
+
+# Pixel coordinates beyond this are not images; it also keeps sizes in 32 bits.
+COORDINATE_LIMIT = 2**30
+
+Center = str | Sequence[float]
+
+
+def check_alpha(alpha: float) -> float:
+    """Return alpha if it lies in (0, 1], else raise ValueError."""
+    if not 0.0 < alpha <= 1.0:
+        raise ValueError(
+            f'alpha {alpha} is outside (0, 1]: it is the patch side divided by '
+            'sqrt(face width * face height), 0.5 in the paper'
+        )
+    return float(alpha)
+
+
+def check_center(center: Center) -> Center:
+    """Return center if it is a known place or a finite pair, else raise."""
+    if isinstance(center, str):
+        if center not in _PLACES:
+            raise ValueError(
+                f'unknown patch center {center!r}; known: {", ".join(_PLACES)}, or '
+                '(cx, cy) in fractions of the face width and height'
+            )
+        return center
+    pair = tuple(float(v) for v in center)
+    if len(pair) != 2 or not all(abs(v) < COORDINATE_LIMIT for v in pair):
+        raise ValueError(
+            f'patch center {center!r} must be a name ({", ".join(_PLACES)}) or two '
+            'finite numbers (cx, cy) in fractions of the face width and height'
+        )
+    return pair
+
+
+def patch_boxes(
+    face_boxes: Tensor, alpha: float = 0.5, center: Center = 'top'
+) -> Tensor:
+    """Square of the patch for each face (paper, Section 3.2).
+
+    The side is ``max(1, round(alpha * sqrt(w * h)))`` (halves to even); the left
+    edge is ``floor(cx - side / 2 + 0.5)``, the top edge likewise. With
+    ``s = alpha * sqrt(w * h)`` before rounding, the centre relative to the face's
+    upper left corner is
+
+    * ``'top'``: ``(w / 2, s / 2)``;
+    * ``'middle'``: ``(w / 2, h / 2)``;
+    * ``'bottom'``: ``(w / 2, h - s / 2)``;
+    * ``'top_middle'``, ``'middle_bottom'``: the mean of the two neighbours;
+    * ``(cx, cy)``: ``(cx * w, cy * h)``.
+
+    Squares may stick out of the face and of the image; the compositor cuts them
+    at the image border. All arithmetic is float64, so that every device gives
+    the same pixels.
+
+    Args:
+        face_boxes: Faces, (N, 4) xyxy in pixels, any real dtype, any device.
+        alpha: Patch side relative to ``sqrt(w * h)``, in (0, 1].
+        center: Name of a place or (cx, cy) in fractions of w and h.
+
+    Returns:
+        Tensor: (N, 4) int64 xyxy on the device of ``face_boxes``; the upper bounds
+        are exclusive. A face with w <= 0 or h <= 0 gets an empty box
+        (x1 == x2, y1 == y2): no patch.
+
+    Raises:
+        ValueError: If alpha or center is unfit, the shape is not (N, 4), or a
+            coordinate is NaN, infinite or beyond 2**30.
+    """
+    alpha, center = check_alpha(alpha), check_center(center)
+    if face_boxes.ndim != 2 or face_boxes.shape[1] != 4:
+        raise ValueError(
+            f'face boxes must have shape (N, 4), got {tuple(face_boxes.shape)}'
+        )
+    faces = face_boxes.detach().double()
+    unfit = ~(faces.abs() < COORDINATE_LIMIT).all(dim=1)
+    if unfit.any():
+        row = int(unfit.nonzero()[0, 0])
+        raise ValueError(
+            f'face box {row} is {faces[row].tolist()}: coordinates must be finite '
+            f'pixels of magnitude below {COORDINATE_LIMIT}'
+        )
+
+    corner = faces[:, :2]
+    width, height = (faces[:, 2:] - corner).unbind(dim=1)
+    exact = alpha * (width.clamp(min=0) * height.clamp(min=0)).sqrt()
+    side = exact.round().clamp(min=1)
+    if isinstance(center, str):
+        top, middle, bottom = _PLACES[center]
+        down = top * exact / 2 + middle * height / 2 + bottom * (height - exact / 2)
+        offset = torch.stack([width / 2, down], dim=1)
+    else:
+        offset = torch.stack([center[0] * width, center[1] * height], dim=1)
+    side = side * ((width > 0) & (height > 0))
+    start = (corner + offset - side[:, None] / 2 + 0.5).floor()
+    return torch.cat([start, start + side[:, None]], dim=1).long()
+
+
+@TASK_UTILS.register_module()
+class PatchPlacement:
+    """Place a square patch on each face; see :func:`patch_boxes`.
+
+    Args:
+        alpha: Patch side relative to ``sqrt(w * h)`` of the face, in (0, 1].
+        center: 'top' (default), 'top_middle', 'middle', 'middle_bottom', 'bottom',
+            or (cx, cy) in fractions of the face width and height.
+
+    Raises:
+        ValueError: If alpha or center is unfit.
+    """
+
+    def __init__(self, alpha: float = 0.5, center: Center = 'top') -> None:
+        self.alpha = check_alpha(alpha)
+        self.center = check_center(center)
+
+    def __call__(self, face_boxes: Tensor) -> Tensor:
+        """Return the (N, 4) int64 xyxy squares for (N, 4) xyxy faces."""
+        return patch_boxes(face_boxes, self.alpha, self.center)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(alpha={self.alpha}, center={self.center!r})'

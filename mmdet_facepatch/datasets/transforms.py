@@ -1,0 +1,575 @@
+"""Image loading and training transforms for face detection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mmcv
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmcv.transforms.utils import cache_randomness
+from mmdet.datasets.transforms import Resize
+from mmdet.registry import TRANSFORMS
+from mmdet.structures.bbox import BaseBoxes, autocast_box_type
+from mmengine.fileio import get
+
+_JPEG_START = b'\xff\xd8'
+_JPEG_END = b'\xff\xd9'
+_JPEG_SCAN = 0xDA
+_PNG_START = b'\x89PNG\r\n\x1a\n'
+_PNG_END = b'IEND\xaeB`\x82'
+
+
+def image_is_complete(data: bytes) -> bool:
+    """Whether an encoded image reaches its end marker.
+
+    OpenCV 4 decodes a truncated JPEG without complaint and fills the rest with
+    grey, so the decoder does not tell.
+
+    Args:
+        data: Encoded image.
+
+    Returns:
+        False if a JPEG or PNG file ends early, True for other formats, about
+        which nothing is known.
+    """
+    if data.startswith(_JPEG_START):
+        scan = _find_jpeg_scan(data)
+        # in the scan's data 0xff is always escaped, so this is the real marker
+        return scan >= 0 and data.find(_JPEG_END, scan) >= 0
+    if data.startswith(_PNG_START):
+        return data.find(_PNG_END) >= 0
+    return True
+
+
+def _find_jpeg_scan(data: bytes) -> int:
+    """Offset of the first scan, -1 if the file ends before.
+
+    Walks over the segments: an embedded thumbnail has markers of its own.
+    """
+    offset = len(_JPEG_START)
+    while offset + 4 <= len(data):
+        if data[offset] != 0xFF:
+            return -1
+        marker = data[offset + 1]
+        if marker == 0xFF:  # fill byte
+            offset += 1
+            continue
+        if marker == _JPEG_SCAN:
+            return offset
+        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], 'big')
+    return -1
+
+
+@TRANSFORMS.register_module()
+class LoadIntactImage(LoadImageFromFile):
+    """mmcv's ``LoadImageFromFile`` that refuses damaged files by name.
+
+    Required Keys: ``img_path``. Modified Keys: ``img`` (HWC uint8 BGR, or
+    float32), ``img_shape``, ``ori_shape``.
+
+    Args:
+        to_float32 (bool): As in mmcv. Defaults to False.
+        color_type (str): As in mmcv. Defaults to 'color'.
+        imdecode_backend (str): As in mmcv. Defaults to 'cv2'.
+        backend_args (dict, optional): As in mmcv. Defaults to None.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If the file is empty, no image, or cut off. All name the file.
+    """
+
+    def __init__(
+        self,
+        to_float32: bool = False,
+        color_type: str = 'color',
+        imdecode_backend: str = 'cv2',
+        *,
+        backend_args: dict | None = None,
+    ) -> None:
+        super().__init__(
+            to_float32, color_type, imdecode_backend, backend_args=backend_args
+        )
+
+    def transform(self, results: dict) -> dict:
+        """Load the image named by ``results['img_path']``.
+
+        Args:
+            results (dict): Needs ``img_path``.
+
+        Returns:
+            dict: The same dict with image and shapes.
+        """
+        path = results['img_path']
+        try:
+            data = get(path, backend_args=self.backend_args)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'the image {path} does not exist') from error
+        if not image_is_complete(data):
+            raise OSError(
+                f'the image {path} is truncated: its end marker is missing after '
+                f'{len(data)} bytes; get the file again'
+            )
+        image = self._decode(data, path)
+        if self.to_float32:
+            image = image.astype(np.float32)
+        results['img'] = image
+        results['img_shape'] = image.shape[:2]
+        results['ori_shape'] = image.shape[:2]
+        return results
+
+    def _decode(self, data: bytes, path: str) -> np.ndarray:
+        message = (
+            f'the image {path} ({len(data)} bytes) cannot be decoded by '
+            f'{self.imdecode_backend}; it is damaged or no image'
+        )
+        try:
+            image = mmcv.imfrombytes(
+                data, flag=self.color_type, backend=self.imdecode_backend
+            )
+        except Exception as error:  # each backend has its own kind of error
+            raise OSError(message) from error
+        if image is None:
+            raise OSError(message)
+        return image
+
+
+@TRANSFORMS.register_module()
+class RandomStepResize(BaseTransform):
+    """Resize by ``step * n`` with n uniform in 1..``num_steps``.
+
+    The paper's training scales (SPEC, section 1): 0.25, 0.5, ..., 2. The aspect
+    ratio is kept up to rounding to whole pixels; no side falls below 1 pixel.
+    The work is done by mmdet's ``Resize``, which sees to boxes, ``img_shape``,
+    ``scale_factor`` and the homography.
+
+    Args:
+        step (float): Step between scales, > 0. Defaults to 0.25.
+        num_steps (int): Number of scales, >= 1. Defaults to 8.
+        **kwargs: Further arguments of mmdet's ``Resize``, such as
+            ``interpolation``, ``backend`` and ``clip_object_border``.
+    """
+
+    def __init__(self, step: float = 0.25, num_steps: int = 8, **kwargs: Any) -> None:
+        if not step > 0:
+            raise ValueError(f'step must be > 0, got {step}')
+        if num_steps < 1 or int(num_steps) != num_steps:
+            raise ValueError(f'num_steps must be an integer >= 1, got {num_steps}')
+        for key in ('scale', 'scale_factor', 'keep_ratio'):
+            if key in kwargs:
+                raise ValueError(f'RandomStepResize sets {key!r} itself')
+        self.step = step
+        self.num_steps = int(num_steps)
+        # both sides are given, so Resize has no ratio left to keep
+        self.resize = Resize(scale=(1, 1), keep_ratio=False, **kwargs)
+
+    @cache_randomness
+    def _random_factor(self) -> float:
+        """Draw the factor."""
+        return self.step * np.random.randint(1, self.num_steps + 1)
+
+    def transform(self, results: dict) -> dict:
+        """Resize image and boxes.
+
+        Args:
+            results (dict): Needs ``img``.
+
+        Returns:
+            dict: The same dict, resized as by mmdet's ``Resize``.
+        """
+        factor = self._random_factor()
+        height, width = results['img'].shape[:2]
+        self.resize.scale = (
+            max(1, int(width * factor + 0.5)),
+            max(1, int(height * factor + 0.5)),
+        )
+        return self.resize(results)
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(step={self.step}, num_steps={self.num_steps}, '
+            f'resize={self.resize})'
+        )
+
+
+# Keys with one entry per box that have to be filtered with the boxes.
+_PER_BOX_KEYS = ('gt_bboxes_labels', 'gt_ignore_flags', 'gt_instances_ids')
+
+
+def _finish_boxes(results: dict, clip_boxes: bool) -> None:
+    """Drop faces whose centre is outside ``img_shape``; clip those that stay."""
+    boxes = results.get('gt_bboxes')
+    if boxes is None:
+        return
+    height, width = results['img_shape'][:2]
+    inside = _centre_inside(boxes, height, width)
+    results['gt_bboxes'] = boxes[inside]
+    if clip_boxes:
+        results['gt_bboxes'].clip_((height, width))
+    for key in _PER_BOX_KEYS:
+        if results.get(key) is not None:
+            results[key] = results[key][inside.numpy()]
+
+
+def _centre_inside(boxes: BaseBoxes, height: int, width: int) -> torch.Tensor:
+    """Bool (n,): 0 <= cx < width and 0 <= cy < height."""
+    x, y = boxes.centers.unbind(-1)
+    return (x >= 0) & (x < width) & (y >= 0) & (y < height)
+
+
+def _check_no_masks(results: dict, name: str) -> None:
+    for key in ('gt_masks', 'gt_seg_map'):
+        if results.get(key) is not None:
+            raise ValueError(f'{name} crops images and boxes, not {key!r}')
+
+
+def _update_homography(results: dict, matrix: Sequence[Sequence[float]]) -> None:
+    """Record a geometric step as mmdet's transforms do."""
+    step = np.array(matrix, dtype=np.float32)
+    before = results.get('homography_matrix')
+    results['homography_matrix'] = step if before is None else step @ before
+
+
+@TRANSFORMS.register_module()
+class FaceCrop(BaseTransform):
+    """Random crop so that the longer side is at most ``max_size``.
+
+    A side that is short enough is kept whole. Faces whose centre leaves the
+    crop are removed together with their labels and flags; an image may end
+    without faces. ``instances`` (original coordinates) stays as it is.
+
+    Required Keys: ``img``, and optionally ``gt_bboxes``,
+    ``gt_bboxes_labels``, ``gt_ignore_flags``. Modified Keys: the same,
+    ``img_shape`` and ``homography_matrix``.
+
+    Args:
+        max_size (int): Largest side of the result in pixels. Defaults to 1200,
+            the paper's.
+        clip_boxes (bool): Whether boxes are clipped to the crop. With False
+            they keep their part beyond the border, which the attack needs to
+            place the patch relative to the whole face. Defaults to True.
+    """
+
+    def __init__(self, max_size: int = 1200, clip_boxes: bool = True) -> None:
+        if max_size < 1 or int(max_size) != max_size:
+            raise ValueError(f'max_size must be an integer >= 1, got {max_size}')
+        self.max_size = int(max_size)
+        self.clip_boxes = clip_boxes
+
+    @cache_randomness
+    def _random_offset(self, height: int, width: int) -> tuple[int, int]:
+        """Draw the top left corner (y, x) of the crop."""
+        y = np.random.randint(0, max(height - self.max_size, 0) + 1)
+        x = np.random.randint(0, max(width - self.max_size, 0) + 1)
+        return y, x
+
+    @autocast_box_type()
+    def transform(self, results: dict) -> dict:
+        """Crop image and boxes.
+
+        Args:
+            results (dict): See the class.
+
+        Returns:
+            dict: The same dict, cropped.
+        """
+        _check_no_masks(results, type(self).__name__)
+        image = results['img']
+        y, x = self._random_offset(*image.shape[:2])
+        # contiguous, so that the rest of the image can be freed
+        image = np.ascontiguousarray(
+            image[y : y + self.max_size, x : x + self.max_size]
+        )
+        results['img'] = image
+        results['img_shape'] = image.shape[:2]
+        _update_homography(results, [[1, 0, -x], [0, 1, -y], [0, 0, 1]])
+        if results.get('gt_bboxes') is not None:
+            results['gt_bboxes'].translate_([-x, -y])
+        _finish_boxes(results, self.clip_boxes)
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(max_size={self.max_size}, '
+            f'clip_boxes={self.clip_boxes})'
+        )
+
+
+@dataclass(frozen=True)
+class CropWindow:
+    """Where a square crop comes from.
+
+    Attributes:
+        x: Left edge in the source image, in source pixels; may be negative.
+        y: Top edge, likewise.
+        scale: Output pixels per source pixel.
+    """
+
+    x: int
+    y: int
+    scale: float
+
+
+@TRANSFORMS.register_module()
+class RandomFaceScaleCrop(BaseTransform):
+    """Square crop around a random face that is scaled to a random size.
+
+    For training on few images: every step sees faces of all sizes at a fixed
+    cost. In order:
+
+    1. With probability ``prob_negative``, or if the image has no usable face,
+       the crop's place is uniform in the image; else around a random face
+       whose ignore flag is not set.
+    2. The scale makes ``sqrt(w * h)`` of a random face log-uniform in
+       ``face_size``; without any face it is log-uniform in ``free_scale``.
+       It is then limited to ``scale_range``.
+    3. The place is uniform among those that hold the face's centre and leave
+       the image as little as possible.
+    4. Only that window of the image is resized, with area interpolation when
+       it shrinks (bilinear sampling would alias) and bilinear when it grows.
+       Where the image ends, the crop is filled with ``pad_value``.
+    5. Faces whose centre is outside the crop are removed. Faces with
+       ``sqrt(w * h) < min_face`` get the ignore flag.
+
+    Required Keys: ``img``, ``gt_bboxes`` and ``gt_ignore_flags`` (both
+    optional), ``gt_bboxes_labels`` (optional). Modified Keys: the same,
+    ``img_shape``, ``scale_factor``, ``homography_matrix``. ``instances``
+    (original coordinates) stays as it is.
+
+    Args:
+        crop_size (int): Side of the result in pixels. Defaults to 320.
+        face_size (tuple[float, float]): Range of ``sqrt(w * h)`` of the chosen
+            face in the result, in pixels. Defaults to (12, 140).
+        prob_negative (float): Probability of a place drawn without regard to
+            faces, in [0, 1]. Defaults to 0.1.
+        min_face (float): Smaller faces are ignored in training, in pixels of
+            the result. Defaults to 6.
+        free_scale (tuple[float, float]): Range of the scale for images without
+            usable faces. Defaults to (0.5, 1.5).
+        scale_range (tuple[float, float]): Limits of the scale, which go before
+            ``face_size``: a face of 3 px enlarged 40 times teaches nothing,
+            and an image shrunk to a spot is nearly all padding. Defaults to
+            (0.25, 4), from the paper's smallest scale to twice its largest.
+        pad_value (tuple[float, float, float]): Fill, in the image's channel
+            order. Defaults to ImageNet's mean colour, BGR.
+        clip_boxes (bool): Whether boxes are clipped to the crop; False for
+            the attack, see :class:`FaceCrop`. Defaults to True.
+    """
+
+    def __init__(
+        self,
+        crop_size: int = 320,
+        face_size: tuple[float, float] = (12, 140),
+        prob_negative: float = 0.1,
+        min_face: float = 6,
+        free_scale: tuple[float, float] = (0.5, 1.5),
+        scale_range: tuple[float, float] = (0.25, 4.0),
+        pad_value: tuple[float, ...] = (103.53, 116.28, 123.675),
+        clip_boxes: bool = True,
+    ) -> None:
+        if crop_size < 2 or int(crop_size) != crop_size:
+            raise ValueError(f'crop_size must be an integer >= 2, got {crop_size}')
+        ranges = dict(
+            face_size=face_size, free_scale=free_scale, scale_range=scale_range
+        )
+        for key, (low, high) in ranges.items():
+            if not 0 < low <= high < math.inf:
+                raise ValueError(f'{key} must be 0 < low <= high, got {(low, high)}')
+        if not 0 <= prob_negative <= 1:
+            raise ValueError(f'prob_negative must be in [0, 1], got {prob_negative}')
+        self.crop_size = int(crop_size)
+        self.face_size = tuple(face_size)
+        self.prob_negative = prob_negative
+        self.min_face = min_face
+        self.free_scale = tuple(free_scale)
+        self.scale_range = tuple(scale_range)
+        self.pad_value = tuple(pad_value)
+        self.clip_boxes = clip_boxes
+
+    @autocast_box_type()
+    def transform(self, results: dict) -> dict:
+        """Draw a window, resize it and move the boxes.
+
+        Args:
+            results (dict): See the class.
+
+        Returns:
+            dict: The same dict with an image of exactly ``crop_size``.
+        """
+        _check_no_masks(results, type(self).__name__)
+        faces = self._usable_faces(results)
+        window = self._random_window(results['img'].shape[:2], faces)
+        image, origin, scale, pad = self._cut(results['img'], window)
+        results['img'] = image
+        results['img_shape'] = image.shape[:2]
+        results['scale_factor'] = scale
+        shift = [p - o * s for o, s, p in zip(origin, scale, pad)]
+        _update_homography(
+            results, [[scale[0], 0, shift[0]], [0, scale[1], shift[1]], [0, 0, 1]]
+        )
+        boxes = results.get('gt_bboxes')
+        if boxes is not None:
+            # in this order a centre on the window's edge stays exactly there
+            boxes.translate_([-origin[0], -origin[1]])
+            boxes.rescale_(scale)
+            boxes.translate_(pad)
+            self._ignore_small(results)
+        _finish_boxes(results, self.clip_boxes)
+        return results
+
+    def _usable_faces(self, results: dict) -> np.ndarray:
+        """(n, 4) boxes xyxy, not ignored, with area and centre in the image."""
+        boxes = results.get('gt_bboxes')
+        if boxes is None or len(boxes) == 0:
+            return np.zeros((0, 4), dtype=np.float32)
+        usable = (boxes.widths > 0) & (boxes.heights > 0)
+        usable &= _centre_inside(boxes, *results['img'].shape[:2])
+        flags = results.get('gt_ignore_flags')
+        if flags is not None:
+            usable &= ~torch.from_numpy(np.asarray(flags, dtype=bool))
+        return boxes.tensor[usable].numpy()
+
+    @cache_randomness
+    def _random_window(
+        self, image_shape: tuple[int, int], faces: np.ndarray
+    ) -> CropWindow:
+        """Draw scale and place.
+
+        Args:
+            image_shape: (height, width) of the image.
+            faces: (n, 4) boxes xyxy that may be chosen.
+        """
+        height, width = image_shape
+        face = faces[np.random.randint(len(faces))] if len(faces) else None
+        if face is None:
+            scale = _log_uniform(*self.free_scale)
+        else:
+            size = math.sqrt((face[2] - face[0]) * (face[3] - face[1]))
+            scale = _log_uniform(*self.face_size) / size
+        scale = min(max(scale, self.scale_range[0]), self.scale_range[1])
+        # a window below 2 source pixels could not be placed on whole pixels
+        scale = min(scale, self.crop_size / 2)
+        extent = self.crop_size / scale
+        if face is None or np.random.rand() < self.prob_negative:
+            x, y = _random_start(width, extent), _random_start(height, extent)
+        else:
+            margin = 1 / scale
+            x = _random_start(width, extent, (face[0] + face[2]) / 2, margin)
+            y = _random_start(height, extent, (face[1] + face[3]) / 2, margin)
+        return CropWindow(x, y, scale)
+
+    def _cut(
+        self, image: np.ndarray, window: CropWindow
+    ) -> tuple[np.ndarray, tuple[int, int], tuple[float, float], tuple[int, int]]:
+        """Resize the window and pad it.
+
+        Returns:
+            The crop; then, each as (x, y), the window's origin in the image,
+            the exact scale, which rounding to whole pixels makes differ
+            slightly from the window's, and the origin's place in the crop.
+        """
+        size = self.crop_size
+        height, width = image.shape[:2]
+        left, right, pad_x, new_w = _axis(window.x, window.scale, size, width)
+        top, bottom, pad_y, new_h = _axis(window.y, window.scale, size, height)
+        scale = new_w / (right - left), new_h / (bottom - top)
+        part = mmcv.imresize(
+            np.ascontiguousarray(image[top:bottom, left:right]),
+            (new_w, new_h),
+            interpolation='area' if window.scale < 1 else 'bilinear',
+        )
+        part = part[: size - pad_y, : size - pad_x]
+        if part.shape[:2] == (size, size):
+            crop = np.ascontiguousarray(part)
+        else:
+            crop = np.empty((size, size, *image.shape[2:]), dtype=image.dtype)
+            crop[...] = self._fill(image)
+            crop[pad_y : pad_y + part.shape[0], pad_x : pad_x + part.shape[1]] = part
+        return crop, (left, top), scale, (pad_x, pad_y)
+
+    def _fill(self, image: np.ndarray) -> np.ndarray:
+        """``pad_value`` in the image's type, rounded if that is integral."""
+        fill = np.asarray(self.pad_value)
+        if np.issubdtype(image.dtype, np.integer):
+            fill = fill.round()
+        return fill.astype(image.dtype)
+
+    def _ignore_small(self, results: dict) -> None:
+        """Set the ignore flag of faces below ``min_face``."""
+        boxes = results['gt_bboxes']
+        # degenerate boxes may have a negative side
+        area = boxes.widths.clamp(min=0) * boxes.heights.clamp(min=0)
+        small = (area.sqrt() < self.min_face).numpy()
+        flags = results.get('gt_ignore_flags')
+        results['gt_ignore_flags'] = small if flags is None else flags | small
+
+    def __repr__(self) -> str:
+        keys = (
+            'crop_size',
+            'face_size',
+            'prob_negative',
+            'min_face',
+            'free_scale',
+            'scale_range',
+            'pad_value',
+            'clip_boxes',
+        )
+        arguments = ', '.join(f'{key}={getattr(self, key)}' for key in keys)
+        return f'{type(self).__name__}({arguments})'
+
+
+def _log_uniform(low: float, high: float) -> float:
+    """Draw from [low, high], uniform in the logarithm."""
+    return math.exp(np.random.uniform(math.log(low), math.log(high)))
+
+
+def _random_start(
+    length: int,
+    extent: float,
+    centre: float | None = None,
+    margin: float = 0.0,
+) -> int:
+    """Draw where a window begins on one axis.
+
+    Args:
+        length: Length of the image, in pixels.
+        extent: Length of the window, >= 2 (may exceed the image).
+        centre: Point to be held by the window, in [0, length); None for any.
+        margin: Least distance of that point from the window's end.
+
+    Returns:
+        A whole pixel, uniform over the places that leave the image as little
+        as possible: inside the image if the window is shorter, around it if it
+        is longer.
+    """
+    low = math.ceil(min(0.0, length - extent))
+    high = math.floor(max(0.0, length - extent))
+    if centre is not None:
+        first = math.floor(centre - extent + margin) + 1
+        last = math.floor(centre)
+        # the point's own condition wins at the image's very end, where
+        # rounding can leave no place that satisfies both
+        low = min(max(low, first), last)
+        high = max(min(high, last), low)
+    return int(np.random.randint(low, high + 1))
+
+
+def _axis(
+    start: int, scale: float, size: int, length: int
+) -> tuple[int, int, int, int]:
+    """Source span, padding before it and its resized length, on one axis.
+
+    Args:
+        start: Window's begin in source pixels, may be negative.
+        scale: Output pixels per source pixel.
+        size: Length of the crop in output pixels.
+        length: Length of the image in source pixels.
+    """
+    begin = max(start, 0)
+    end = min(max(math.ceil(start + size / scale), begin + 1), length)
+    pad = min(round(max(-start, 0) * scale), size - 1)
+    return begin, end, pad, max(1, round((end - begin) * scale))

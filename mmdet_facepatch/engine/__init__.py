@@ -1,0 +1,14 @@
+"""Loops, hooks and the reading of configs."""
+
+from .config import load_config
+from .hooks import PatchHook, PatchReportHook
+from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
+
+__all__ = [
+    'PatchAttackLoop',
+    'PatchHook',
+    'PatchReportHook',
+    'PatchTestLoop',
+    'PatchValLoop',
+    'load_config',
+]

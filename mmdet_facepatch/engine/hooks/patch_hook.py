@@ -1,0 +1,148 @@
+"""Keep the patch in range, keep its history, guard detector and numbers."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.registry import HOOKS
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ...attack import save_patch, unwrap
+
+
+def rng_state() -> dict[str, Any]:
+    """States of the random generators, in types that load without unpickling.
+
+    Returns:
+        ``python``, ``numpy``, ``torch`` and, where there is one, ``cuda``.
+    """
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    version, internal, gauss = random.getstate()
+    state = dict(
+        python=[version, list(internal), gauss],
+        numpy=[str(name), torch.from_numpy(keys.astype(np.int64)), int(position),
+               int(has_gauss), float(cached)],
+        torch=torch.get_rng_state())
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Restore what :func:`rng_state` returned."""
+    version, internal, gauss = state['python']
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state['numpy']
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position,
+                         has_gauss, cached))
+    torch.set_rng_state(state['torch'].cpu())
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([part.cpu() for part in state['cuda']])
+
+
+@HOOKS.register_module()
+class PatchHook(Hook):
+    """Project the patch, keep its history, guard detector and numbers.
+
+    After every step the patch is projected back into [0, 1]; a loss or patch
+    that is not finite ends the run. Before the first and after every
+    ``interval``-th epoch the patch is written to ``patches/`` in the work dir,
+    and after the last one to ``patch.png`` and ``patch.npy``. The detector's
+    digest is checked after every epoch. Checkpoints get the random
+    generators' states, and a resumed run takes them over.
+
+    Args:
+        interval: Epochs between two pictures of the patch.
+
+    Raises:
+        ValueError: If ``interval`` is less than 1.
+    """
+
+    # Before the other hooks: they see the projected patch.
+    priority = 'VERY_HIGH'
+
+    def __init__(self, interval: int = 1) -> None:
+        if interval < 1:
+            raise ValueError(f'PatchHook: interval must be at least 1, got {interval}')
+        self.interval = interval
+        self.empty_steps = 0
+
+    def _snapshot(self, runner: Runner, epoch: int) -> None:
+        if is_main_process():
+            folder = Path(runner.work_dir) / 'patches'
+            save_patch(folder / f'epoch_{epoch:04d}.png',
+                       unwrap(runner.model).patch.pixels)
+
+    def before_train(self, runner: Runner) -> None:
+        """Keep the initial patch."""
+        if runner.epoch == 0:
+            self._snapshot(runner, 0)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Count steps without samples anew."""
+        self.empty_steps = 0
+
+    def after_train_iter(self, runner: Runner, batch_idx: int,
+                         data_batch: Any = None,
+                         outputs: dict | None = None) -> None:
+        """Project, and stop at numbers that are not finite.
+
+        Raises:
+            FloatingPointError: If loss or patch is NaN or infinite.
+        """
+        patch = unwrap(runner.model).patch
+        loss = (outputs or {}).get('loss')
+        if loss is not None and not torch.isfinite(torch.as_tensor(loss)).all():
+            raise FloatingPointError(
+                f'attack loss is {float(loss)} in step {runner.iter}; the last '
+                'checkpoint in the work dir is from before')
+        if not torch.isfinite(patch.pixels).all():
+            raise FloatingPointError(
+                f'the patch has pixels that are not finite after step {runner.iter}; '
+                'lower the learning rate')
+        patch.project_()
+        self.empty_steps += int((outputs or {}).get('empty', 0))
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Check the detector, keep the patch, tell of steps without samples."""
+        unwrap(runner.model).check_detector()
+        epoch = runner.epoch + 1
+        if epoch % self.interval == 0 or epoch == runner.max_epochs:
+            self._snapshot(runner, epoch)
+        if self.empty_steps:
+            runner.logger.info(
+                f'{self.empty_steps} of {len(runner.train_dataloader)} steps of '
+                f'epoch {epoch} had no adversarial sample')
+
+    def after_train(self, runner: Runner) -> None:
+        """Write the optimised patch."""
+        if is_main_process():
+            pixels = unwrap(runner.model).patch.pixels
+            for name in ('patch.png', 'patch.npy'):
+                save_patch(Path(runner.work_dir) / name, pixels)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the random generators' states."""
+        checkpoint['rng'] = rng_state()
+        checkpoint['detector_digest'] = unwrap(runner.model).detector_digest
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Go on with the random numbers where the checkpoint stopped.
+
+        Raises:
+            ValueError: If the checkpoint is of an attack on another detector.
+        """
+        digest = unwrap(runner.model).detector_digest
+        if checkpoint.get('detector_digest', digest) != digest:
+            raise ValueError(
+                'the checkpoint is of an attack on another detector (digest '
+                f'{checkpoint["detector_digest"][:12]}, configured {digest[:12]}); '
+                'use its detector, or start anew in another --work-dir')
+        if 'rng' in checkpoint and runner._resume:
+            set_rng_state(checkpoint['rng'])

@@ -1,0 +1,204 @@
+"""Loops of an attack: optimise the patch, watch it, report what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmdet.registry import LOOPS
+from mmengine.evaluator import Evaluator
+from mmengine.runner import EpochBasedTrainLoop, TestLoop, ValLoop
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from ..attack import PastePatch, PatchAttacker, unwrap
+
+# Value of a condition that stands for the patch being optimised.
+CURRENT = 'current'
+
+
+def find_paste_transform(dataloader: DataLoader) -> PastePatch:
+    """The one :class:`PastePatch` of a loader's pipeline.
+
+    Args:
+        dataloader: Its dataset may be wrapped (``RepeatDataset`` and alike).
+
+    Returns:
+        The transform; changing it changes what the loader yields next.
+
+    Raises:
+        ValueError: If there is none or more than one.
+    """
+    dataset = dataloader.dataset
+    while not hasattr(dataset, 'pipeline') and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    found = [step for step in getattr(dataset, 'pipeline').transforms
+             if isinstance(step, PastePatch)]
+    if len(found) != 1:
+        raise ValueError(
+            f'the evaluation pipeline has {len(found)} PastePatch steps; it needs '
+            'one, right after the image is loaded')
+    return found[0]
+
+
+def _share_placement(paste: PastePatch, model: torch.nn.Module) -> None:
+    """Evaluate with the placement that the patch is optimised for."""
+    attacker = unwrap(model)
+    if isinstance(attacker, PatchAttacker):
+        paste.placement = attacker.placement
+
+
+def _current_pixels(model: torch.nn.Module) -> Tensor:
+    """Pixels of the attacker's patch, (3, H, W) float in [0, 1], on the CPU."""
+    attacker = unwrap(model)
+    if not isinstance(attacker, PatchAttacker):
+        raise ValueError(
+            f"the condition '{CURRENT}' is the patch of a PatchAttacker, but the "
+            f'model is {type(attacker).__name__}; name a patch file instead')
+    return attacker.patch.pixels.detach().cpu()
+
+
+def _set_reference(evaluator: Evaluator, delta: float | None) -> None:
+    """Give the clean run's threshold to every metric that has one."""
+    for metric in evaluator.metrics:
+        if hasattr(metric, 'reference_delta'):
+            metric.reference_delta = delta
+
+
+def _calibrated_delta(metrics: Mapping[str, float]) -> float | None:
+    """The calibrated delta among a metric's results, or None."""
+    for key, value in metrics.items():
+        if key.split('/')[-1] == 'calibrated_delta':
+            return value
+    return None
+
+
+@LOOPS.register_module()
+class PatchAttackLoop(EpochBasedTrainLoop):
+    """Optimise one patch for all faces, epoch by epoch.
+
+    An epoch-based training loop whose model must be a :class:`PatchAttacker`.
+    The detector's digest is checked before the first step and after the last:
+    a run whose detector changed ends in an error and not in numbers.
+
+    Args:
+        runner: As in mmengine.
+        dataloader: As in mmengine.
+        max_epochs: Epochs; the paper runs 100.
+        **kwargs: As in :class:`mmengine.runner.EpochBasedTrainLoop`.
+    """
+
+    def run(self) -> torch.nn.Module:
+        """Run all epochs.
+
+        Returns:
+            The attacker.
+
+        Raises:
+            TypeError: If the model is no :class:`PatchAttacker`.
+            RuntimeError: If the detector has changed.
+        """
+        attacker = unwrap(self.runner.model)
+        if not isinstance(attacker, PatchAttacker):
+            raise TypeError('PatchAttackLoop optimises the patch of a PatchAttacker, '
+                            f'but the model is {type(attacker).__name__}')
+        attacker.check_detector()
+        model = super().run()
+        attacker.check_detector()
+        return model
+
+
+@LOOPS.register_module()
+class PatchValLoop(ValLoop):
+    """Validate the current patch on held-out images.
+
+    Before its first validation it evaluates the clean images once: the
+    calibrated delta is a property of the clean detector, and every later
+    ``@calibrated`` number is taken at it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.paste = find_paste_transform(self.dataloader)
+        _share_placement(self.paste, self.runner.model)
+        self._calibrated = False
+
+    def run(self) -> dict:
+        """Evaluate the patch as it stands.
+
+        Returns:
+            Metrics by name.
+        """
+        if not self._calibrated:
+            self.paste.set_patch(None)
+            _set_reference(self.evaluator, _calibrated_delta(super().run()))
+            self._calibrated = True
+        self.paste.set_patch(_current_pixels(self.runner.model))
+        return super().run()
+
+
+@LOOPS.register_module()
+class PatchTestLoop(TestLoop):
+    """Evaluate the same images under several conditions.
+
+    The first condition is the clean image. The threshold that it yields, the
+    calibrated delta, is used for all others.
+
+    Args:
+        runner: As in mmengine.
+        dataloader: Its pipeline has one :class:`PastePatch`.
+        evaluator: As in mmengine.
+        conditions: Patch by name of the condition: None for clean images,
+            'current' for the attacker's patch, the path of a patch file, or
+            the config of an init (``dict(type='constant', value=0.5)``).
+        **kwargs: As in :class:`mmengine.runner.TestLoop`.
+
+    Raises:
+        ValueError: If the first condition is not None.
+    """
+
+    def __init__(self, runner: Any, dataloader: Any, evaluator: Any,
+                 conditions: dict[str, Any], **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, evaluator, **kwargs)
+        if not conditions or next(iter(conditions.values())) is not None:
+            raise ValueError(
+                'PatchTestLoop: the first condition must be the clean images '
+                '(clean=None), since the calibrated delta comes from them; got '
+                f'{list(conditions)}')
+        self.paste = find_paste_transform(self.dataloader)
+        _share_placement(self.paste, runner.model)
+        self.conditions = conditions
+        self.condition = next(iter(conditions))
+        self.results: dict[str, dict] = {}
+
+    def run(self) -> dict:
+        """Evaluate all conditions.
+
+        Returns:
+            Metrics, each key preceded by the name of its condition.
+        """
+        self.runner.call_hook('before_test')
+        self.results = {}
+        _set_reference(self.evaluator, None)
+        for name, patch in self.conditions.items():
+            self.condition = name
+            if patch == CURRENT:
+                patch = _current_pixels(self.runner.model)
+            self.paste.set_patch(patch)
+            self.results[name] = self._run_condition()
+            if len(self.results) == 1:
+                _set_reference(
+                    self.evaluator, _calibrated_delta(self.results[name]))
+        self.runner.call_hook('after_test')
+        return {f'{name}/{key}': value for name, metrics in self.results.items()
+                for key, value in metrics.items()}
+
+    def _run_condition(self) -> dict:
+        self.runner.call_hook('before_test_epoch')
+        self.runner.model.eval()
+        for idx, data_batch in enumerate(self.dataloader):
+            self.run_iter(idx, data_batch)
+        metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
+        self.runner.call_hook('after_test_epoch', metrics=metrics)
+        return metrics

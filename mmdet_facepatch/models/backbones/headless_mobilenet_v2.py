@@ -1,0 +1,29 @@
+"""MobileNetV2 without the layers that no neck reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmdet.models.backbones import MobileNetV2
+from mmdet.registry import MODELS
+
+
+@MODELS.register_module()
+class HeadlessMobileNetV2(MobileNetV2):
+    """MobileNetV2 cut after the last stage that is returned.
+
+    mmdet's class always builds and runs all eight stages. What lies behind
+    ``max(out_indices)`` costs time and memory, and under distributed training
+    its parameters never get a gradient, which stops the run.
+
+    Args:
+        *args: As in :class:`mmdet.models.backbones.MobileNetV2`.
+        **kwargs: Likewise.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        last = max(self.out_indices)
+        for name in self.layers[last + 1:]:
+            delattr(self, name)
+        self.layers = self.layers[:last + 1]

@@ -1,0 +1,262 @@
+"""SLN's detection head: softmax scores and boxes from anchors on one map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmcv.cnn import ConvModule
+from mmdet.models.dense_heads import AnchorHead
+from mmdet.models.utils import filter_scores_and_topk
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import cat_boxes
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Log-odds of each foreground class of a softmax, background last.
+
+    ``sigmoid(log_odds(z)) = softmax(z)`` for the foreground classes, but the
+    log-odds keep their resolution where the softmax rounds to 1.0 in float32.
+    With two classes this is the difference of the logits, ``s = s_p - s_n``
+    in the paper (footnote 4).
+
+    Args:
+        logits: (..., C + 1) float; the last is the background.
+
+    Returns:
+        (..., C) float, unbounded.
+    """
+    columns = []
+    for cls in range(logits.shape[-1] - 1):
+        others = torch.cat([logits[..., :cls], logits[..., cls + 1:]], dim=-1)
+        columns.append(logits[..., cls] - others.logsumexp(dim=-1))
+    return torch.stack(columns, dim=-1)
+
+
+def _flatten(maps: list[Tensor], channels: int) -> Tensor:
+    """Concatenate level maps (B, K * channels, H, W) as (B, A, channels)."""
+    return torch.cat([
+        level.permute(0, 2, 3, 1).reshape(len(level), -1, channels)
+        for level in maps
+    ], dim=1)
+
+
+@MODELS.register_module()
+class SLNHead(AnchorHead):
+    """Anchor head whose loss reads the sampled anchors only.
+
+    ``L = L_cls_pos + L_cls_neg + L_reg`` (paper, section 3.1): cross entropy
+    over the sampled positives and negatives, logged apart, and a box loss over
+    the positives.
+
+    Args:
+        num_classes: Number of classes without the background.
+        in_channels: Channels of the neck's map.
+        feat_channels: Channels of the shared 3x3 convolutions.
+        stacked_convs: How many shared 3x3 convolutions with ReLU come before
+            the two output convolutions. The paper does not say; 1 as in RPN.
+        cls_average: 'joint' divides both classification losses by the number
+            of all samples, so that their sum is the usual mean cross entropy;
+            'separate' divides each by the number of its own samples.
+        loss_cls: Softmax classification loss.
+        loss_bbox: Box loss, on decoded boxes with ``reg_decoded_bbox``.
+        reg_decoded_bbox: Whether ``loss_bbox`` gets decoded boxes.
+        norm_cfg: Norm layer of the shared convolutions, or None.
+        **kwargs: As in :class:`mmdet.models.AnchorHead`.
+
+    Raises:
+        ValueError: For sigmoid scores or an unknown ``cls_average``.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_channels: int,
+        feat_channels: int = 256,
+        stacked_convs: int = 1,
+        cls_average: str = 'joint',
+        loss_cls: dict | None = None,
+        loss_bbox: dict | None = None,
+        reg_decoded_bbox: bool = True,
+        norm_cfg: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        loss_cls = loss_cls or dict(type='CrossEntropyLoss', use_sigmoid=False)
+        loss_bbox = loss_bbox or dict(type='IoURegressionLoss')
+        if loss_cls.get('use_sigmoid', False):
+            raise ValueError('SLNHead: scores are a softmax over background and '
+                             'classes; set loss_cls.use_sigmoid=False')
+        if cls_average not in ('joint', 'separate'):
+            raise ValueError("SLNHead: cls_average must be 'joint' or 'separate', "
+                             f'got {cls_average!r}')
+        self.stacked_convs = stacked_convs
+        self.cls_average = cls_average
+        self.norm_cfg = norm_cfg
+        super().__init__(
+            num_classes, in_channels, feat_channels, loss_cls=loss_cls,
+            loss_bbox=loss_bbox, reg_decoded_bbox=reg_decoded_bbox, **kwargs)
+
+    def _init_layers(self) -> None:
+        """Shared convolutions, then one output convolution each."""
+        channels = self.in_channels
+        convs = []
+        for _ in range(self.stacked_convs):
+            convs.append(ConvModule(channels, self.feat_channels, 3, padding=1,
+                                    norm_cfg=self.norm_cfg))
+            channels = self.feat_channels
+        self.shared_convs = nn.Sequential(*convs)
+        self.conv_cls = nn.Conv2d(
+            channels, self.num_base_priors * self.cls_out_channels, 1)
+        self.conv_reg = nn.Conv2d(
+            channels, self.num_base_priors * self.bbox_coder.encode_size, 1)
+
+    def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and deltas of one level.
+
+        Args:
+            x: Feature map, (B, in_channels, H, W).
+
+        Returns:
+            Class logits (B, K * (num_classes + 1), H, W) and box deltas
+            (B, K * 4, H, W) for K anchors a cell.
+        """
+        x = self.shared_convs(x)
+        return self.conv_cls(x), self.conv_reg(x)
+
+    def priors(self, cls_scores: list[Tensor]) -> Tensor:
+        """Anchors in the order in which logits are flattened.
+
+        Args:
+            cls_scores: Level maps, each (B, K * (num_classes + 1), H, W).
+
+        Returns:
+            (A, 4) float xyxy, pixels of the padded network input.
+        """
+        sizes = [level.shape[-2:] for level in cls_scores]
+        return torch.cat(self.prior_generator.grid_priors(
+            sizes, dtype=cls_scores[0].dtype, device=cls_scores[0].device))
+
+    def flat_logits(self, cls_scores: list[Tensor]) -> Tensor:
+        """Class logits as (B, A, num_classes + 1), background last."""
+        return _flatten(cls_scores, self.cls_out_channels)
+
+    def loss_by_feat(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        batch_gt_instances: list[InstanceData],
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: list[InstanceData] | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses over the sampled anchors of a batch.
+
+        Args:
+            cls_scores: Level maps, each (B, K * (num_classes + 1), H, W).
+            bbox_preds: Level maps, each (B, K * 4, H, W).
+            batch_gt_instances: Per image ``bboxes`` (G, 4), ``labels`` (G,).
+            batch_img_metas: Per image meta with ``pad_shape``.
+            batch_gt_instances_ignore: Per image ``bboxes`` (I, 4), or None.
+
+        Returns:
+            Scalars ``loss_cls_pos``, ``loss_cls_neg``, ``loss_bbox``.
+        """
+        sizes = [level.shape[-2:] for level in cls_scores]
+        anchors, flags = self.get_anchors(
+            sizes, batch_img_metas, device=cls_scores[0].device)
+        logits = self.flat_logits(cls_scores)
+        deltas = _flatten(bbox_preds, self.bbox_coder.encode_size)
+
+        pos_logits, neg_logits, pos_labels, pos_deltas = [], [], [], []
+        pos_priors, pos_faces = [], []
+        for i, faces in enumerate(batch_gt_instances):
+            ignored = (batch_gt_instances_ignore[i]
+                       if batch_gt_instances_ignore else None)
+            # Anchors in the padding are no samples.
+            valid = torch.nonzero(torch.cat(flags[i])).squeeze(1)
+            candidates = InstanceData(priors=torch.cat(anchors[i])[valid])
+            assigned = self.assigner.assign(candidates, faces, ignored)
+            sampled = self.sampler.sample(assigned, candidates, faces)
+            pos, neg = valid[sampled.pos_inds], valid[sampled.neg_inds]
+            pos_logits.append(logits[i, pos])
+            neg_logits.append(logits[i, neg])
+            pos_deltas.append(deltas[i, pos])
+            pos_labels.append(sampled.pos_gt_labels)
+            pos_priors.append(sampled.pos_priors)
+            pos_faces.append(sampled.pos_gt_bboxes)
+
+        losses = self._cls_losses(
+            torch.cat(pos_logits), torch.cat(pos_labels), torch.cat(neg_logits))
+        losses['loss_bbox'] = self._box_loss(
+            torch.cat(pos_priors), torch.cat(pos_deltas), torch.cat(pos_faces))
+        return losses
+
+    def _cls_losses(self, pos_logits: Tensor, pos_labels: Tensor,
+                    neg_logits: Tensor) -> dict[str, Tensor]:
+        num_pos, num_neg = len(pos_logits), len(neg_logits)
+        if self.cls_average == 'joint':
+            num_pos = num_neg = num_pos + num_neg
+        background = pos_labels.new_full((len(neg_logits), ), self.num_classes)
+        return dict(
+            loss_cls_pos=self.loss_cls(
+                pos_logits, pos_labels, avg_factor=max(num_pos, 1)),
+            loss_cls_neg=self.loss_cls(
+                neg_logits, background, avg_factor=max(num_neg, 1)))
+
+    def _box_loss(self, priors: Tensor, deltas: Tensor, faces: Tensor) -> Tensor:
+        num_pos = max(len(priors), 1)
+        if self.reg_decoded_bbox:
+            boxes = self.bbox_coder.decode(priors, deltas)
+            return self.loss_bbox(boxes, faces, avg_factor=num_pos)
+        targets = self.bbox_coder.encode(priors, faces)
+        return self.loss_bbox(deltas, targets, avg_factor=num_pos)
+
+    def _predict_by_feat_single(
+        self,
+        cls_score_list: list[Tensor],
+        bbox_pred_list: list[Tensor],
+        score_factor_list: list[Tensor | None],
+        mlvl_priors: list[Tensor],
+        img_meta: dict,
+        cfg: ConfigDict | None,
+        rescale: bool = False,
+        with_nms: bool = True,
+    ) -> InstanceData:
+        """Detections of one image, each with its log-odds as ``margins``.
+
+        As :meth:`mmdet.models.AnchorHead._predict_by_feat_single`, but scores
+        come from the log-odds, which stay with the detections through NMS.
+
+        Args:
+            cls_score_list: Level maps, each (K * (num_classes + 1), H, W).
+            bbox_pred_list: Level maps, each (K * 4, H, W).
+            score_factor_list: Not used by this head.
+            mlvl_priors: Anchors of each level, (A_l, 4).
+            img_meta: Meta with ``img_shape`` and, to rescale, ``scale_factor``.
+            cfg: Test config in place of the head's own.
+            rescale: Return boxes in pixels of the original image.
+            with_nms: Do non-maximum suppression.
+
+        Returns:
+            ``bboxes`` (N, 4), ``scores`` (N,) in [0, 1], ``margins`` (N,)
+            and ``labels`` (N,).
+        """
+        cfg = self.test_cfg if cfg is None else cfg
+        logits = self.flat_logits([level[None] for level in cls_score_list])[0]
+        deltas = _flatten([level[None] for level in bbox_pred_list],
+                          self.bbox_coder.encode_size)[0]
+        margins = log_odds(logits)
+        scores, labels, keep, kept = filter_scores_and_topk(
+            margins.sigmoid(), cfg.get('score_thr', 0), cfg.get('nms_pre', -1),
+            dict(deltas=deltas, priors=cat_boxes(mlvl_priors), margins=margins))
+        results = InstanceData(
+            bboxes=self.bbox_coder.decode(
+                kept['priors'], kept['deltas'], max_shape=img_meta['img_shape']),
+            scores=scores,
+            margins=kept['margins'].gather(1, labels[:, None]).squeeze(1),
+            labels=labels)
+        return self._bbox_post_process(
+            results=results, cfg=cfg, rescale=rescale, with_nms=with_nms,
+            img_meta=img_meta)

@@ -1,0 +1,5 @@
+"""Detectors."""
+
+from .sln import SLN
+
+__all__ = ['SLN']

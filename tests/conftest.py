@@ -1,0 +1,58 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import copy
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPO_ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def widerface_root() -> Path:
+    """Folder of real WIDER FACE images (a part of it), or skip.
+
+    Looked for in ``$FACEPATCH_DATA/WIDERFace``, by default in
+    ``../shared/data/WIDERFace`` relative to the repository.
+    """
+    data = os.environ.get('FACEPATCH_DATA', str(REPO_ROOT.parent / 'shared' / 'data'))
+    root = Path(data) / 'WIDERFace'
+    if not (root / 'wider_face_split').is_dir():
+        pytest.skip(f'no WIDER FACE in {root} (set FACEPATCH_DATA to its parent)')
+    return root
+
+
+# SLN as in configs/_base_/models/sln_r18.py, small enough for a test's step.
+TINY_SLN = dict(
+    type='SLN',
+    data_preprocessor=dict(
+        type='DetDataPreprocessor', mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375], bgr_to_rgb=True, pad_size_divisor=32),
+    backbone=dict(
+        type='ResNet', depth=18, base_channels=4, stem_channels=4, num_stages=4,
+        out_indices=(0, 1, 2, 3), norm_eval=False, style='pytorch'),
+    neck=dict(type='TopDownP2', in_channels=[4, 8, 16, 32], out_channels=8),
+    bbox_head=dict(
+        type='SLNHead', num_classes=1, in_channels=8, feat_channels=8,
+        anchor_generator=dict(
+            type='AnchorGenerator', scales=[4, 8, 16, 32], ratios=[1.0],
+            strides=[4], center_offset=0.5),
+        bbox_coder=dict(
+            type='DeltaXYWHBBoxCoder', target_means=[0., 0., 0., 0.],
+            target_stds=[0.1, 0.1, 0.2, 0.2])),
+    train_cfg=dict(
+        assigner=dict(type='GroupSamplingAssigner', num_per_group=32,
+                      match_low_quality=True),
+        sampler=dict(type='PseudoSampler')),
+    test_cfg=dict(nms_pre=1000, min_bbox_size=0, score_thr=0.01,
+                  nms=dict(type='nms', iou_threshold=0.3), max_per_img=1000))
+
+
+@pytest.fixture
+def tiny_sln_config() -> dict[str, Any]:
+    """Config of an SLN with four channels, to be changed freely."""
+    return copy.deepcopy(TINY_SLN)

@@ -1,0 +1,234 @@
+"""Frozen detector, candidate reader and attacker on a tiny SLN."""
+
+import copy
+
+import pytest
+import torch
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.structures import InstanceData
+
+from mmdet_facepatch.attack import (
+    PatchAttacker,
+    build_frozen_detector,
+    detector_digest,
+)
+from mmdet_facepatch.attack.attacker import all_faces
+
+
+def sample(boxes, ignored=()):
+    data = DetDataSample(metainfo=dict(img_shape=(64, 64), ori_shape=(64, 64)))
+    data.gt_instances = InstanceData(bboxes=torch.tensor(boxes).reshape(-1, 4))
+    data.ignored_instances = InstanceData(
+        bboxes=torch.tensor(ignored).reshape(-1, 4))
+    return data
+
+
+@pytest.fixture
+def detector(tiny_sln_config):
+    torch.manual_seed(0)
+    detector = MODELS.build(tiny_sln_config)
+    # Scores spread around 0.5, so that every sample set has members.
+    torch.nn.init.normal_(detector.bbox_head.conv_cls.weight, std=0.5)
+    return detector
+
+
+def attacker(detector, **kwargs):
+    options = dict(
+        type='PatchAttacker', detector=detector,
+        patch=dict(type='UniversalPatch', size=12),
+        sample_set=dict(type='PatchIoUSampleSet', iou_thr=0.3))
+    return MODELS.build({**options, **kwargs})
+
+
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8,
+                            generator=generator) for _ in range(2)]
+    samples = [sample([[8., 8., 28., 28.], [30., 30., 60., 60.]]), sample([])]
+    return dict(inputs=images, data_samples=samples)
+
+
+class TestFrozenDetector:
+
+    def write(self, tmp_path, config, detector):
+        Config(dict(model=config)).dump(tmp_path / 'tiny.py')
+        torch.save(dict(state_dict=detector.state_dict()), tmp_path / 'tiny.pth')
+        return str(tmp_path / 'tiny.py'), str(tmp_path / 'tiny.pth')
+
+    def test_is_loaded_and_frozen(self, tmp_path, tiny_sln_config, detector):
+        built = build_frozen_detector(
+            *self.write(tmp_path, tiny_sln_config, detector))
+        assert not built.training
+        assert not any(p.requires_grad for p in built.parameters())
+        assert detector_digest(built) == detector_digest(detector)
+
+    def test_another_architecture(self, tmp_path, tiny_sln_config, detector):
+        config, checkpoint = self.write(tmp_path, tiny_sln_config, detector)
+        state = detector.state_dict()
+        state.pop('bbox_head.conv_cls.bias')
+        state['bbox_head.conv_reg.bias'] = torch.zeros(3)
+        state['extra'] = torch.zeros(1)
+        torch.save(dict(state_dict=state), checkpoint)
+        with pytest.raises(ValueError) as error:
+            build_frozen_detector(config, checkpoint)
+        for part in (checkpoint, config, '1 missing (bbox_head.conv_cls.bias)',
+                     '1 unexpected (extra)',
+                     '1 of another shape (bbox_head.conv_reg.bias)'):
+            assert part in str(error.value)
+
+    def test_missing_files(self, tmp_path, tiny_sln_config, detector):
+        config, _ = self.write(tmp_path, tiny_sln_config, detector)
+        with pytest.raises(FileNotFoundError, match='no_such.py'):
+            build_frozen_detector('no_such.py', 'x.pth')
+        with pytest.raises(FileNotFoundError, match='no_such.pth'):
+            build_frozen_detector(config, 'no_such.pth')
+
+    def test_digest_sees_weights_buffers_and_names(self, detector):
+        digest = detector_digest(detector)
+        for change in (
+                lambda m: m.bbox_head.conv_cls.bias.data.add_(1e-6),
+                lambda m: next(m.buffers()).add_(1)):
+            other = copy.deepcopy(detector)
+            change(other)
+            assert detector_digest(other) != digest
+
+
+class TestReader:
+
+    def test_scores_are_the_heads_own(self, detector):
+        detector.eval()
+        image = torch.randn(2, 3, 64, 64)
+        reader = TASK_UTILS.build(dict(type='SLNCandidateReader'))
+        found = reader(detector, image)
+        scores, _ = detector.bbox_head(detector.extract_feat(image))
+        softmax = scores[0].permute(0, 2, 3, 1).reshape(2, -1, 2).softmax(-1)
+        for candidates, expected in zip(found, softmax, strict=True):
+            torch.testing.assert_close(candidates.scores, expected[:, 0])
+            torch.testing.assert_close(
+                candidates.boxes, detector.bbox_head.priors(scores))
+
+    def test_predictions_are_among_the_candidates(self, detector):
+        """Scores after NMS are scores of anchors, read independently."""
+        detector.eval()
+        detector.bbox_head.test_cfg.score_thr = 0.3
+        image = torch.randn(1, 3, 64, 64)
+        data = DetDataSample(metainfo=dict(
+            img_shape=(64, 64), ori_shape=(64, 64), scale_factor=(1.0, 1.0)))
+        pred = detector(image, [data], mode='predict')[0].pred_instances
+        read, = TASK_UTILS.build(dict(type='SLNCandidateReader'))(detector, image)
+        distance = (pred.scores[:, None] - read.scores[None]).abs().min(dim=1).values
+        assert len(pred) > 0
+        assert distance.max() < 1e-6
+
+    def test_other_heads_and_classes_are_refused(self, detector):
+        reader = TASK_UTILS.build(dict(type='SLNCandidateReader', class_id=1))
+        with pytest.raises(ValueError, match='class_id 1'):
+            reader(detector, torch.zeros(1, 3, 64, 64))
+        with pytest.raises(TypeError, match='SLNHead'):
+            reader(torch.nn.Identity(), torch.zeros(1, 3, 64, 64))
+        with pytest.raises(ValueError, match='negative'):
+            TASK_UTILS.build(dict(type='SLNCandidateReader', class_id=-1))
+
+
+class TestPatchAttacker:
+
+    def test_only_the_patch_is_trained_and_saved(self, detector):
+        model = attacker(detector)
+        assert [name for name, _ in model.named_parameters()] == ['patch.pixels']
+        assert list(model.state_dict()) == ['patch.pixels']
+        model.train()
+        assert not model.detector.training
+
+    def test_step_moves_the_patch_and_nothing_else(self, detector):
+        model = attacker(detector)
+        before = model.patch.pixels.detach().clone()
+        digest = detector_digest(detector)
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0))
+        log = model.train_step(batch(), wrapper)
+        assert not torch.equal(model.patch.pixels, before)
+        assert detector_digest(detector) == digest
+        assert all(p.grad is None for p in detector.parameters())
+        assert log['num_samples'] > 0 and log['empty'] == 0
+        assert 0 < log['mean_score'] < 1
+
+    def test_descent_lowers_scores(self, detector):
+        """Minimising the loss is the paper's ascent: scores go down."""
+        model = attacker(detector)
+        optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
+        scores = []
+        for _ in range(15):
+            out = model(**batch())
+            optimiser.zero_grad()
+            out['loss_adv'].backward()
+            optimiser.step()
+            model.patch.project_()
+            scores.append(out['mean_score'].item())
+        assert scores[-1] < scores[0]
+
+    def test_gradient_of_the_whole_chain(self, detector):
+        """Finite differences through paste, preprocessing and detector."""
+        model = attacker(detector)
+        data = batch()
+        model(**data)['loss_adv'].backward()
+        gradient = model.patch.pixels.grad.clone()
+        generator = torch.Generator().manual_seed(2)
+        for _ in range(5):
+            direction = torch.randn(gradient.shape, generator=generator)
+            direction /= direction.norm()
+            losses = []
+            with torch.no_grad():
+                for sign in (1, -1):
+                    step = sign * 0.02 * direction
+                    model.patch.pixels += step
+                    losses.append(model(**data)['loss_adv'].double().item())
+                    model.patch.pixels -= step
+            numeric = (losses[0] - losses[1]) / 0.04
+            exact = (gradient * direction).sum().item()
+            assert numeric == pytest.approx(
+                exact, rel=0.05, abs=0.02 * gradient.norm().item())
+
+    def test_patch_is_rgb_and_images_are_bgr(self, detector):
+        red = dict(type='UniversalPatch', size=4,
+                   init=dict(type='constant', value=[1.0, 0.0, 0.0]))
+        for order, channel in (('bgr', 2), ('rgb', 0)):
+            model = attacker(detector, patch=red, channel_order=order)
+            images, squares = model.paste(
+                [torch.zeros(3, 64, 64)], [torch.tensor([[8., 8., 28., 28.]])])
+            x1, y1, x2, y2 = squares[0][0].tolist()
+            inside = images[0][:, y1:y2, x1:x2]
+            assert (inside[channel] == 255).all()
+            assert inside.sum() == 255 * (x2 - x1) * (y2 - y1)
+        with pytest.raises(ValueError, match='channel_order'):
+            attacker(detector, channel_order='gbr')
+
+    def test_no_sample_is_a_legal_step(self, detector):
+        model = attacker(detector)
+        data = dict(inputs=batch()['inputs'][:1], data_samples=[sample([])])
+        wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0))
+        before = model.patch.pixels.detach().clone()
+        log = model.train_step(data, wrapper)
+        assert log['empty'] == 1 and log['loss'] == 0 and log['num_samples'] == 0
+        assert torch.equal(model.patch.pixels, before)
+
+    def test_ignored_faces_get_a_patch_and_empty_boxes_none(self):
+        faces = all_faces(sample([[0., 0., 4., 4.], [3., 3., 3., 9.]],
+                                 [[5., 5., 9., 9.]]))
+        assert faces.tolist() == [[0, 0, 4, 4], [5, 5, 9, 9]]
+
+    def test_changed_detector_is_noticed(self, detector):
+        model = attacker(detector)
+        model.check_detector()
+        detector.bbox_head.conv_cls.bias.data += 1
+        with pytest.raises(RuntimeError, match='has changed'):
+            model.check_detector()
+
+    def test_detector_follows_casts(self, detector):
+        model = attacker(detector).double()
+        assert next(model.detector.parameters()).dtype == torch.float64
+        assert model.patch.pixels.dtype == torch.float64
+
+    def test_is_registered(self):
+        assert MODELS.get('PatchAttacker') is PatchAttacker

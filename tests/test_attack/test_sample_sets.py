@@ -1,0 +1,95 @@
+"""Sample sets on hand-made candidates."""
+
+import math
+
+import pytest
+import torch
+from mmdet.registry import MODELS, TASK_UTILS
+
+from mmdet_facepatch.attack import (
+    Candidates,
+    adversarial_objective,
+)
+from mmdet_facepatch.attack.sample_sets import (
+    patch_combination_samples,
+    patch_iou_samples,
+)
+
+FACE = torch.tensor([[0., 0., 10., 10.]])
+PATCH = torch.tensor([[20., 0., 30., 10.]])
+# Overlaps with the face: 1, 0.7, 0.6, 0.5, 0; the last lies on the patch.
+ANCHORS = torch.tensor([
+    [0., 0., 10., 10.],
+    [0., 0., 10., 7.],
+    [0., 0., 10., 6.],
+    [0., 0., 10., 5.],
+    [50., 50., 60., 60.],
+    [20., 0., 30., 4.],
+])
+SCORES = torch.tensor([0.9, 0.4, 0.6, 0.5, 0.95, 0.7])
+
+
+def candidates():
+    return Candidates(ANCHORS, SCORES.logit())
+
+
+def test_patch_iou_is_strict_and_blind_to_scores():
+    assert patch_iou_samples(ANCHORS, FACE, 0.6).tolist() == [0, 1]
+    sample_set = TASK_UTILS.build(dict(type='PatchIoUSampleSet'))
+    assert sample_set(candidates(), FACE, PATCH).tolist() == [0, 1]
+
+
+def test_patch_combination():
+    # 1 scores too low, 3 is not above 0.5, 4 is neither on face nor patch.
+    chosen = patch_combination_samples(ANCHORS, SCORES, FACE, PATCH, 0.5, 0.3, 0.3)
+    assert chosen.tolist() == [0, 2, 5]
+    sample_set = TASK_UTILS.build(dict(type='PatchCombinationSampleSet'))
+    # The logit of 0.5 is exactly 0, so the threshold is met but not exceeded.
+    assert sample_set(candidates(), FACE, PATCH).tolist() == [0, 2, 5]
+
+
+def test_patch_combination_without_patch_or_faces():
+    none = torch.zeros(0, 4)
+    assert patch_combination_samples(
+        ANCHORS, SCORES, FACE, none, 0.5, 0.3, 0.3).tolist() == [0, 2]
+    assert patch_combination_samples(
+        ANCHORS, SCORES, none, none, 0.5, 0.3, 0.3).tolist() == []
+    assert patch_iou_samples(ANCHORS, none, 0.6).tolist() == []
+
+
+@pytest.mark.parametrize('kind', ['PatchIoUSampleSet', 'PatchCombinationSampleSet'])
+def test_unfit_threshold(kind):
+    key = 'iou_thr' if kind == 'PatchIoUSampleSet' else 'score_thr'
+    with pytest.raises(ValueError, match=f'{kind}: {key}'):
+        TASK_UTILS.build({'type': kind, key: 1.0})
+
+
+def test_objective_and_its_gradient_by_hand():
+    margins = torch.tensor([0.0, math.log(3)], requires_grad=True)
+    log_scores = Candidates(ANCHORS[:2], margins).log_scores
+    objective = adversarial_objective(log_scores)
+    # S = 1/2 and 3/4.
+    assert objective.item() == pytest.approx((math.log(2) + math.log(4 / 3)) / 2)
+    loss = MODELS.build(dict(type='AdversarialLoss'))(log_scores)
+    assert loss.item() == pytest.approx(-objective.item())
+    loss.backward()
+    # d log S / d margin = 1 - S, over N = 2.
+    torch.testing.assert_close(margins.grad, torch.tensor([0.25, 0.125]))
+
+
+def test_extreme_margins_stay_finite():
+    margins = torch.tensor([-1e4, 1e4, -200.0, 200.0], requires_grad=True)
+    loss = -adversarial_objective(Candidates(ANCHORS[:4], margins).log_scores)
+    loss.backward()
+    assert math.isfinite(loss.item())
+    torch.testing.assert_close(
+        margins.grad, torch.tensor([0.25, 0.0, 0.25, 0.0]))
+
+
+def test_no_samples_is_zero_with_a_graph():
+    margins = torch.ones(3, requires_grad=True)
+    loss = MODELS.build(dict(type='AdversarialLoss'))(
+        Candidates(ANCHORS[:3], margins).log_scores[:0])
+    loss.backward()
+    assert loss.item() == 0
+    assert margins.grad.tolist() == [0, 0, 0]

@@ -1,0 +1,85 @@
+"""Optimise a universal patch and report what it does to the detector.
+
+Writes into the work dir: patch.png and patch.npy, the patch over the epochs
+(patches/), checkpoints, report.json and pictures/.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from mmdet_facepatch.engine import load_config
+
+DATA_CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'attack' / 'data'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='attack config')
+    parser.add_argument(
+        '--data', metavar='NAME',
+        help='images in place of the config\'s: '
+        + ', '.join(sorted(path.stem for path in DATA_CONFIGS.glob('*.py')))
+        + ', or a config file with the dataloaders')
+    parser.add_argument('--work-dir', help='folder for everything that is written')
+    parser.add_argument(
+        '--resume', nargs='?', const='auto',
+        help='go on from CHECKPOINT, or from the last one in the work dir')
+    parser.add_argument(
+        '--no-report', action='store_true',
+        help='only optimise; report later with --report-only')
+    parser.add_argument(
+        '--report-only', metavar='PATCH',
+        help='optimise nothing; report on this patch file')
+    parser.add_argument(
+        '--amp', action='store_true', help='optimise with automatic mixed precision')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        help='override config keys: key=value ...')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser.parse_args()
+
+
+def data_config(name: str) -> Config:
+    """Dataloaders and evaluators by the name of a data config, or its path.
+
+    Args:
+        name: ``embedded``, ``widerface_subset``, ``widerface``, or a file.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    path = DATA_CONFIGS / f'{name}.py'
+    if not path.is_file():
+        path = Path(name)
+    if not path.is_file():
+        known = ', '.join(sorted(file.stem for file in DATA_CONFIGS.glob('*.py')))
+        raise FileNotFoundError(
+            f'--data {name}: neither a config file nor one of {known}')
+    return Config.fromfile(str(path))
+
+
+def main() -> None:
+    args = parse_args()
+    overlay = data_config(args.data) if args.data else None
+    cfg = load_config(args.config, options=args.cfg_options,
+                      work_dir=args.work_dir, launcher=args.launcher,
+                      resume=args.resume, amp=args.amp, overlay=overlay)
+    if args.report_only:
+        cfg.test_cfg.conditions.patch = args.report_only
+    runner = Runner.from_cfg(cfg)
+    if not args.report_only:
+        runner.train()
+    if not args.no_report:
+        runner.test()
+
+
+if __name__ == '__main__':
+    main()

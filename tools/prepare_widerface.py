@@ -1,0 +1,85 @@
+"""Unpack or download the official WIDER FACE archives, and verify the result.
+
+Exit code 0 if everything is there, 1 if anything is missing or differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os.path as osp
+import sys
+
+from mmdet_facepatch.datasets.widerface_files import prepare, verify
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        '--root', default='data/WIDERFace', help='folder of WIDER FACE (%(default)s)'
+    )
+    parser.add_argument(
+        '--archives', help='folder of the official zip files (default: the root)'
+    )
+    parser.add_argument(
+        '--download',
+        action='store_true',
+        help='download archives that are needed; the images are about 1.8 GB',
+    )
+    parser.add_argument(
+        '--verify-only', action='store_true', help='check, and write nothing'
+    )
+    for split in ('train', 'val'):
+        parser.add_argument(
+            f'--{split}-subset',
+            metavar='FILE',
+            help=f'text file of the {split} images that are there on purpose, one '
+            'path a line; looked for here, then in the root',
+        )
+    args = parser.parse_args(argv)
+    if args.verify_only and (args.download or args.archives):
+        parser.error('--verify-only goes with neither --download nor --archives')
+    return args
+
+
+def find_subsets(args: argparse.Namespace) -> dict[str, str]:
+    """Resolve the subset options to paths."""
+    subsets = {}
+    for split in ('train', 'val'):
+        path = getattr(args, f'{split}_subset')
+        if path is None:
+            continue
+        places = (path, osp.join(args.root, path))
+        found = [place for place in places if osp.isfile(place)]
+        if not found:
+            raise FileNotFoundError(f'no subset list {" or ".join(places)}')
+        subsets[split] = found[0]
+    return subsets
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the tool and return its exit code."""
+    args = parse_args(argv)
+    try:
+        subsets = find_subsets(args)
+        if args.verify_only:
+            report = verify(args.root, subsets)
+        else:
+            report = prepare(args.root, args.archives, args.download, subsets)
+    except (OSError, ValueError, ImportError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    print(report)
+    if not report.ok:
+        print(
+            'Get the archives with --download, or name their folder with --archives. '
+            'If only a part is there on purpose, list its images in a file for '
+            '--train-subset / --val-subset.'
+        )
+    return 0 if report.ok else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

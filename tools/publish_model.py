@@ -1,0 +1,28 @@
+"""Reduce a training checkpoint to float16 weights that load without unpickling."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.runner import CheckpointLoader
+
+from mmdet_facepatch.zoo import save_checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('checkpoint', help='checkpoint that tools/train.py wrote')
+    parser.add_argument('out', type=Path, help='file to write, NAME.pth')
+    args = parser.parse_args()
+    checkpoint = CheckpointLoader.load_checkpoint(
+        args.checkpoint, map_location='cpu')
+    meta = {key: checkpoint['meta'][key] for key in ('epoch', 'iter', 'seed')
+            if key in checkpoint['meta']}
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(checkpoint['state_dict'], args.out, meta)
+    print(f'{args.out}: {args.out.stat().st_size / 2 ** 20:.2f} MiB')
+
+
+if __name__ == '__main__':
+    main()

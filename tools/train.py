@@ -1,0 +1,45 @@
+"""Train a detector, as mmdet's tools/train.py does."""
+
+from __future__ import annotations
+
+import argparse
+
+from mmengine.config import DictAction
+from mmengine.runner import Runner
+
+from mmdet_facepatch.engine import load_config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
+    parser.add_argument(
+        '--amp', action='store_true', help='train with automatic mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true',
+        help='scale the learning rate with the batch size')
+    parser.add_argument(
+        '--resume', nargs='?', const='auto',
+        help='go on from CHECKPOINT, or from the last one in the work dir')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        help='override config keys: key=value ...')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, options=args.cfg_options,
+                      work_dir=args.work_dir, launcher=args.launcher,
+                      resume=args.resume, amp=args.amp)
+    if args.auto_scale_lr:
+        cfg.setdefault('auto_scale_lr', {}).enable = True
+    Runner.from_cfg(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
