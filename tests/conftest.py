@@ -5,11 +5,18 @@ from __future__ import annotations
 import copy
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope() -> None:
+    """Configs name mmdet's modules without a prefix, as under its runner."""
+    init_default_scope('mmdet')
 
 
 @pytest.fixture(scope='session')
@@ -52,7 +59,13 @@ TINY_SLN = dict(
                   nms=dict(type='nms', iou_threshold=0.3), max_per_img=1000))
 
 
+@pytest.fixture(scope='session')
+def tiny_sln() -> dict:
+    """The config as a plain dict, not to be changed."""
+    return TINY_SLN
+
+
 @pytest.fixture
-def tiny_sln_config() -> dict[str, Any]:
+def tiny_sln_config() -> ConfigDict:
     """Config of an SLN with four channels, to be changed freely."""
-    return copy.deepcopy(TINY_SLN)
+    return ConfigDict(copy.deepcopy(TINY_SLN))

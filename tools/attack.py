@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='attack config')
     parser.add_argument(
         '--data', metavar='NAME',
-        help='images in place of the config\'s: '
+        help="images in place of the config's: "
         + ', '.join(sorted(path.stem for path in DATA_CONFIGS.glob('*.py')))
         + ', or a config file with the dataloaders')
     parser.add_argument('--work-dir', help='folder for everything that is written')

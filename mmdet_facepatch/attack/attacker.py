@@ -187,8 +187,9 @@ class PatchAttacker(BaseModel):
             index = self.sample_set(candidates, boxes, patches.to(boxes))
             log_scores.append(candidates.log_scores[index])
         selected = torch.cat(log_scores)
+        # A batch without faces does not depend on the patch; the zero ties it.
         return dict(
-            loss_adv=self.loss(selected),
+            loss_adv=self.loss(selected) + 0 * self.patch().sum(),
             num_samples=selected.new_tensor(float(len(selected))),
             mean_score=selected.detach().exp().sum() / max(len(selected), 1),
             empty=selected.new_tensor(float(len(selected) == 0)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
@@ -86,10 +87,13 @@ def build_frozen_detector(config: str, checkpoint: str) -> nn.Module:
         raise FileNotFoundError(
             f'detector config {config} does not exist; give the path of an mmdet '
             'config as detector.config')
-    model = Config.fromfile(config).model
+    cfg = Config.fromfile(config)
+    model = cfg.model
     # Weights come from the checkpoint; an init_cfg might download others.
     for part in [model, *(v for v in model.values() if isinstance(v, dict))]:
         part.pop('init_cfg', None)
-    detector = MODELS.build(model)
+    # Outside a runner nothing else says in whose names the config is written.
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
+        detector = MODELS.build(model)
     _load_whole(detector, checkpoint, config)
     return freeze(detector)

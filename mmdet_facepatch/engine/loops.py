@@ -33,7 +33,7 @@ def find_paste_transform(dataloader: DataLoader) -> PastePatch:
     dataset = dataloader.dataset
     while not hasattr(dataset, 'pipeline') and hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
-    found = [step for step in getattr(dataset, 'pipeline').transforms
+    found = [step for step in dataset.pipeline.transforms
              if isinstance(step, PastePatch)]
     if len(found) != 1:
         raise ValueError(

@@ -66,7 +66,8 @@ class TestHeadlessMobileNetV2:
 
     def test_stops_after_the_last_output(self):
         config = dict(out_indices=(1, 2))
-        whole = MODELS.build(dict(type='MobileNetV2', **config)).eval()
+        whole = MODELS.build(dict(type='MobileNetV2', **config))
+        whole.eval()
         cut = MODELS.build(dict(type='HeadlessMobileNetV2', **config)).eval()
         assert not hasattr(cut, 'layer4') and not hasattr(cut, 'conv2')
         own = cut.state_dict()

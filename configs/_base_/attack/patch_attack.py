@@ -1,7 +1,5 @@
 # A universal patch against the shipped SLN. Configs of methods inherit from
 # this file and name their sample set; files in data/ say on which images.
-detector_name = 'sln_mbv2_widerface_subset'
-
 model = dict(
     type='PatchAttacker',
     detector=dict(
@@ -30,7 +28,7 @@ conditions = dict(
     noise=dict(type='noise', seed=0),
     patch='current')
 
-train_cfg = dict(type='PatchAttackLoop', max_epochs=20, val_interval=1000)
+# Data configs set train_cfg: how many epochs depends on the number of images.
 val_cfg = dict(type='PatchValLoop')
 test_cfg = dict(type='PatchTestLoop', conditions=conditions)
 param_scheduler = [

@@ -40,7 +40,25 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='EmbeddedFaceDataset', data_root=data_root, split='val',
                  test_mode=True, pipeline=test_pipeline))
-val_dataloader = test_dataloader
+# Validation during the attack: one scale.
+val_pipeline = [
+    dict(type='LoadIntactImage'),
+    dict(type='PastePatch'),
+    dict(type='TestTimeAug', transforms=[
+        [dict(type='Resize', scale_factor=1.0, keep_ratio=True)],
+        [dict(type='PackDetInputs', meta_keys=meta_keys)],
+    ])
+]
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='EmbeddedFaceDataset', data_root=data_root, split='val',
+                 test_mode=True, pipeline=val_pipeline))
+
+# 300 steps.
+train_cfg = dict(type='PatchAttackLoop', max_epochs=25, val_interval=10)
 
 val_evaluator = dict(type='WiderFaceMetric')
 test_evaluator = val_evaluator

@@ -6,7 +6,8 @@ meta_keys = {{_base_.meta_keys}}
 train_pipeline = [
     dict(type='LoadIntactImage'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomStepResize', step=0.25, num_steps=8),
+    dict(type='RandomStepResize', step=0.25, num_steps=8,
+         clip_object_border=False),
     dict(type='FaceCrop', max_size=1200, clip_boxes=False),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs',
@@ -27,4 +28,8 @@ train_dataloader = dict(
     dataset=dict(subset_file=None, pipeline=train_pipeline))
 test_dataloader = dict(
     num_workers=2, dataset=dict(subset_file=None, pipeline=test_pipeline))
-val_dataloader = test_dataloader
+val_dataloader = dict(
+    num_workers=2, dataset=dict(subset_file=None, indices=200))
+
+# As the paper: 100 epochs.
+train_cfg = dict(max_epochs=100, val_interval=10)

@@ -24,7 +24,7 @@ from ...visualization import (
     side_by_side,
 )
 
-# The longer side of a panel is enlarged to about this many pixels.
+# Smaller images are enlarged until their longer side has this many pixels.
 PANEL_SIZE = 640
 
 
@@ -54,7 +54,7 @@ class Panel:
         matches = match_detections(boxes, self.faces, np.ones(len(self.faces), bool))
         picture = draw_outcomes(
             self.image, boxes, matches.status, self.faces, matches.gt_found,
-            scale=PANEL_SIZE / max(self.image.shape[:2]))
+            scale=max(1.0, PANEL_SIZE / max(self.image.shape[:2])))
         return picture, describe_outcomes(matches.status, matches.gt_found)
 
 
@@ -135,7 +135,7 @@ class PatchReportHook(Hook):
         count = len(runner.test_dataloader.dataset)
         return (f'precision/recall in % on {count} held-out images, the patch '
                 'pasted on the original image;\ncalibrated: score >= '
-                f'{self._delta(results):.4f}, where the clean detector\'s precision '
+                f"{self._delta(results):.4f}, where the clean detector's precision "
                 'reaches its target')
 
     def _full_protocol(self, runner: Runner) -> dict[str, Any]:

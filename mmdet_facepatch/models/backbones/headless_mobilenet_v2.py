@@ -27,3 +27,8 @@ class HeadlessMobileNetV2(MobileNetV2):
         for name in self.layers[last + 1:]:
             delattr(self, name)
         self.layers = self.layers[:last + 1]
+
+    def train(self, mode: bool = True) -> HeadlessMobileNetV2:
+        """Set the mode; mmdet's method returns None, so ``eval()`` would too."""
+        super().train(mode)
+        return self

@@ -60,7 +60,7 @@ class TopDownP2(BaseModule):
         if len(inputs) != len(self.in_channels):
             raise ValueError(
                 f'TopDownP2: got {len(inputs)} maps for {len(self.in_channels)} '
-                'in_channels; check the backbone\'s out_indices')
+                "in_channels; check the backbone's out_indices")
         fused = self.lateral_convs[-1](inputs[-1])
         for conv, finer in zip(self.lateral_convs[-2::-1], inputs[-2::-1],
                                strict=True):
