@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdet_facepatch.engine import load_config
+from mmdet_facepatch.engine import add_common_arguments, load_config
 
 DATA_CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'attack' / 'data'
 
@@ -26,7 +26,6 @@ def parse_args() -> argparse.Namespace:
         help="images in place of the config's: "
         + ', '.join(sorted(path.stem for path in DATA_CONFIGS.glob('*.py')))
         + ', or a config file with the dataloaders')
-    parser.add_argument('--work-dir', help='folder for everything that is written')
     parser.add_argument(
         '--resume', nargs='?', const='auto',
         help='go on from CHECKPOINT, or from the last one in the work dir')
@@ -38,12 +37,7 @@ def parse_args() -> argparse.Namespace:
         help='optimise nothing; report on this patch file')
     parser.add_argument(
         '--amp', action='store_true', help='optimise with automatic mixed precision')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={},
-        help='override config keys: key=value ...')
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    add_common_arguments(parser)
     return parser.parse_args()
 
 
@@ -71,6 +65,7 @@ def main() -> None:
     overlay = data_config(args.data) if args.data else None
     cfg = load_config(args.config, options=args.cfg_options,
                       work_dir=args.work_dir, launcher=args.launcher,
+                      local_rank=args.local_rank,
                       resume=args.resume, amp=args.amp, overlay=overlay)
     if args.report_only:
         cfg.test_cfg.conditions.patch = args.report_only

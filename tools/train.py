@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from mmdet_facepatch.engine import load_config
+from mmdet_facepatch.engine import add_common_arguments, load_config
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='folder for logs and checkpoints')
     parser.add_argument(
         '--amp', action='store_true', help='train with automatic mixed precision')
     parser.add_argument(
@@ -22,12 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume', nargs='?', const='auto',
         help='go on from CHECKPOINT, or from the last one in the work dir')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={},
-        help='override config keys: key=value ...')
-    parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    add_common_arguments(parser)
     return parser.parse_args()
 
 
@@ -35,6 +28,7 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args.config, options=args.cfg_options,
                       work_dir=args.work_dir, launcher=args.launcher,
+                      local_rank=args.local_rank,
                       resume=args.resume, amp=args.amp)
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', {}).enable = True

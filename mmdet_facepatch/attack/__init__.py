@@ -1,6 +1,6 @@
 """The attack: patch, placement, compositor, readers, sample sets, losses."""
 
-from .attacker import PatchAttacker, unwrap
+from .attacker import PatchAttacker, attacker_of, find_attacker
 from .candidates import Candidates, SLNCandidateReader
 from .compositor import PatchCompositor, paste_patch
 from .frozen_detector import build_frozen_detector, detector_digest
@@ -22,11 +22,12 @@ __all__ = [
     'SLNCandidateReader',
     'UniversalPatch',
     'adversarial_objective',
+    'attacker_of',
     'build_frozen_detector',
     'detector_digest',
+    'find_attacker',
     'load_patch',
     'paste_patch',
     'patch_boxes',
     'save_patch',
-    'unwrap',
 ]

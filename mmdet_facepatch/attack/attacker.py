@@ -212,6 +212,24 @@ class PatchAttacker(BaseModel):
     test_step = val_step
 
 
-def unwrap(model: nn.Module) -> nn.Module:
-    """The model inside a distributed wrapper, or the model itself."""
-    return model.module if is_model_wrapper(model) else model
+def find_attacker(model: nn.Module) -> PatchAttacker | None:
+    """The attacker, also inside a distributed wrapper; None for other models."""
+    module = model.module if is_model_wrapper(model) else model
+    return module if isinstance(module, PatchAttacker) else None
+
+
+def attacker_of(model: nn.Module) -> PatchAttacker:
+    """The attacker, also inside a distributed wrapper.
+
+    Args:
+        model: What a runner holds as its model.
+
+    Raises:
+        TypeError: If it is no attacker.
+    """
+    attacker = find_attacker(model)
+    if attacker is None:
+        raise TypeError(
+            'an attack loop, hook or condition needs a PatchAttacker as the model, '
+            f'but got {type(model).__name__}; set model.type in the config')
+    return attacker

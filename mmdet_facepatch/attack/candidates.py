@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..models.dense_heads import SLNHead, log_odds
 
@@ -52,7 +53,7 @@ class SLNCandidateReader:
             raise ValueError(f'SLNCandidateReader: class_id {class_id} is negative')
         self.class_id = class_id
 
-    def __call__(self, detector: nn.Module, inputs: Tensor) -> list[Candidates]:
+    def __call__(self, detector: Any, inputs: Tensor) -> list[Candidates]:
         """Run the detector up to its class scores.
 
         Args:

@@ -1,6 +1,6 @@
 """Loops, hooks and the reading of configs."""
 
-from .config import load_config
+from .config import add_common_arguments, load_config
 from .hooks import PatchHook, PatchReportHook
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 
@@ -10,5 +10,6 @@ __all__ = [
     'PatchReportHook',
     'PatchTestLoop',
     'PatchValLoop',
+    'add_common_arguments',
     'load_config',
 ]

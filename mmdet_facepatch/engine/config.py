@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import inspect
+import os
 from pathlib import Path
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 # Keys that tools set themselves, besides those that Runner knows.
 TOOL_KEYS = {'tta_model', 'tta_pipeline', 'auto_scale_lr', 'runner_type',
              'optim_wrapper', 'val_evaluator', 'test_evaluator', 'conditions'}
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options that all tools have, named as mmdet's tools name them.
+
+    Args:
+        parser: Gets ``--work-dir``, ``--cfg-options``, ``--launcher`` and the
+            rank that some launchers pass.
+    """
+    parser.add_argument('--work-dir', help='folder for everything that is written')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        help='override config keys: key=value ...')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
 def _check_keys(cfg: Config, options: dict) -> None:
@@ -31,6 +49,7 @@ def load_config(
     options: dict | None = None,
     work_dir: str | None = None,
     launcher: str = 'none',
+    local_rank: int = 0,
     resume: str | None = None,
     amp: bool = False,
     overlay: Config | None = None,
@@ -43,6 +62,8 @@ def load_config(
         work_dir: Folder for logs and checkpoints; by default that of the
             config, else ``work_dirs/`` and the config's name.
         launcher: mmengine's launcher.
+        local_rank: Rank on this machine, where a launcher passes it as an
+            argument and not as ``LOCAL_RANK``.
         resume: 'auto' or a checkpoint to go on from, or None.
         amp: Use automatic mixed precision.
         overlay: Config whose keys replace the config's, before ``options``.
@@ -62,6 +83,7 @@ def load_config(
     if options:
         _check_keys(cfg, options)
         cfg.merge_from_dict(options)
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir

@@ -12,7 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop, TestLoop, ValLoop
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from ..attack import PastePatch, PatchAttacker, unwrap
+from ..attack import PastePatch, attacker_of, find_attacker
 
 # Value of a condition that stands for the patch being optimised.
 CURRENT = 'current'
@@ -30,7 +30,7 @@ def find_paste_transform(dataloader: DataLoader) -> PastePatch:
     Raises:
         ValueError: If there is none or more than one.
     """
-    dataset = dataloader.dataset
+    dataset: Any = dataloader.dataset
     while not hasattr(dataset, 'pipeline') and hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
     found = [step for step in dataset.pipeline.transforms
@@ -44,19 +44,14 @@ def find_paste_transform(dataloader: DataLoader) -> PastePatch:
 
 def _share_placement(paste: PastePatch, model: torch.nn.Module) -> None:
     """Evaluate with the placement that the patch is optimised for."""
-    attacker = unwrap(model)
-    if isinstance(attacker, PatchAttacker):
+    attacker = find_attacker(model)
+    if attacker is not None:
         paste.placement = attacker.placement
 
 
 def _current_pixels(model: torch.nn.Module) -> Tensor:
     """Pixels of the attacker's patch, (3, H, W) float in [0, 1], on the CPU."""
-    attacker = unwrap(model)
-    if not isinstance(attacker, PatchAttacker):
-        raise ValueError(
-            f"the condition '{CURRENT}' is the patch of a PatchAttacker, but the "
-            f'model is {type(attacker).__name__}; name a patch file instead')
-    return attacker.patch.pixels.detach().cpu()
+    return attacker_of(model).patch.pixels.detach().cpu()
 
 
 def _set_reference(evaluator: Evaluator, delta: float | None) -> None:
@@ -96,13 +91,10 @@ class PatchAttackLoop(EpochBasedTrainLoop):
             The attacker.
 
         Raises:
-            TypeError: If the model is no :class:`PatchAttacker`.
+            TypeError: If the model is no attacker.
             RuntimeError: If the detector has changed.
         """
-        attacker = unwrap(self.runner.model)
-        if not isinstance(attacker, PatchAttacker):
-            raise TypeError('PatchAttackLoop optimises the patch of a PatchAttacker, '
-                            f'but the model is {type(attacker).__name__}')
+        attacker = attacker_of(self.runner.model)
         attacker.check_detector()
         model = super().run()
         attacker.check_detector()

@@ -13,7 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...attack import save_patch, unwrap
+from ...attack import attacker_of, save_patch
 
 
 def rng_state() -> dict[str, Any]:
@@ -22,12 +22,12 @@ def rng_state() -> dict[str, Any]:
     Returns:
         ``python``, ``numpy``, ``torch`` and, where there is one, ``cuda``.
     """
-    name, keys, position, has_gauss, cached = np.random.get_state()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     version, internal, gauss = random.getstate()
     state = dict(
         python=[version, list(internal), gauss],
-        numpy=[str(name), torch.from_numpy(keys.astype(np.int64)), int(position),
-               int(has_gauss), float(cached)],
+        numpy=[str(name), torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+               int(position), int(has_gauss), float(cached)],
         torch=torch.get_rng_state())
     if torch.cuda.is_available():
         state['cuda'] = torch.cuda.get_rng_state_all()
@@ -77,7 +77,7 @@ class PatchHook(Hook):
         if is_main_process():
             folder = Path(runner.work_dir) / 'patches'
             save_patch(folder / f'epoch_{epoch:04d}.png',
-                       unwrap(runner.model).patch.pixels)
+                       attacker_of(runner.model).patch.pixels)
 
     def before_train(self, runner: Runner) -> None:
         """Keep the initial patch."""
@@ -96,7 +96,7 @@ class PatchHook(Hook):
         Raises:
             FloatingPointError: If loss or patch is NaN or infinite.
         """
-        patch = unwrap(runner.model).patch
+        patch = attacker_of(runner.model).patch
         loss = (outputs or {}).get('loss')
         if loss is not None and not torch.isfinite(torch.as_tensor(loss)).all():
             raise FloatingPointError(
@@ -111,7 +111,7 @@ class PatchHook(Hook):
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Check the detector, keep the patch, tell of steps without samples."""
-        unwrap(runner.model).check_detector()
+        attacker_of(runner.model).check_detector()
         epoch = runner.epoch + 1
         if epoch % self.interval == 0 or epoch == runner.max_epochs:
             self._snapshot(runner, epoch)
@@ -123,14 +123,14 @@ class PatchHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Write the optimised patch."""
         if is_main_process():
-            pixels = unwrap(runner.model).patch.pixels
+            pixels = attacker_of(runner.model).patch.pixels
             for name in ('patch.png', 'patch.npy'):
                 save_patch(Path(runner.work_dir) / name, pixels)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the random generators' states."""
         checkpoint['rng'] = rng_state()
-        checkpoint['detector_digest'] = unwrap(runner.model).detector_digest
+        checkpoint['detector_digest'] = attacker_of(runner.model).detector_digest
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Go on with the random numbers where the checkpoint stopped.
@@ -138,7 +138,7 @@ class PatchHook(Hook):
         Raises:
             ValueError: If the checkpoint is of an attack on another detector.
         """
-        digest = unwrap(runner.model).detector_digest
+        digest = attacker_of(runner.model).detector_digest
         if checkpoint.get('detector_digest', digest) != digest:
             raise ValueError(
                 'the checkpoint is of an attack on another detector (digest '

@@ -21,6 +21,9 @@ class HeadlessMobileNetV2(MobileNetV2):
         **kwargs: Likewise.
     """
 
+    # Names of the stages, in the order in which they run.
+    layers: list[str]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         last = max(self.out_indices)

@@ -1,0 +1,131 @@
+"""What is built, installed and run agrees with itself."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mmdet_facepatch
+from mmdet_facepatch import stack
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = ['.ci/run', 'tools/demo.sh', 'tools/run_tests.sh', 'tools/setup_env.sh']
+
+
+@pytest.fixture(scope='module')
+def metadata() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / 'setup.cfg')
+    return parser
+
+
+def requirements(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line and not line.startswith('#')]
+
+
+@pytest.fixture(scope='module')
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as a wheel would hold it."""
+    folder = tmp_path_factory.mktemp('build')
+    command = [sys.executable, 'setup.py', '-q']
+    command += ['egg_info', '--egg-base', str(folder)]
+    command += ['build_py', '--build-lib', str(folder / 'lib')]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    return folder / 'lib' / 'mmdet_facepatch'
+
+
+def test_wheel_holds_every_module(built: Path) -> None:
+    source = ROOT / 'mmdet_facepatch'
+    modules = {p.relative_to(source) for p in source.rglob('*.py')}
+    modules = {m for m in modules if m.parts[0] != '.mim'}
+    assert len(modules) > 20
+    assert {m for m in modules if not (built / m).is_file()} == set()
+
+
+def test_wheel_holds_the_zoo(built: Path) -> None:
+    zoo = ROOT / 'mmdet_facepatch' / 'zoo'
+    files = [p for p in zoo.iterdir() if p.suffix in ('.pth', '.md', '.json')]
+    assert files, 'the zoo has no weights and no cards'
+    for file in files:
+        assert (built / 'zoo' / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize('name', ['configs', 'tools'])
+def test_wheel_holds_configs_and_tools(built: Path, name: str) -> None:
+    shipped = {
+        p.relative_to(built / '.mim' / name)
+        for p in (built / '.mim').rglob(name + '/**/*.py')
+    }
+    assert shipped == {p.relative_to(ROOT / name) for p in (ROOT / name).rglob('*.py')}
+    assert len(shipped) >= 5
+
+
+def test_wheel_has_an_index_of_models(built: Path) -> None:
+    assert (built / '.mim' / 'model-index.yml').read_text() == 'Import: []\n'
+
+
+def test_pins_of_extras_and_of_the_messages_agree(metadata) -> None:
+    extras = metadata['options.extras_require']
+    assert set(requirements(extras['onedl'])) == set(stack.PINS['onedl'].values())
+    openmmlab = dict(
+        re.split(r'(?===|>=)', line, maxsplit=1)
+        for line in requirements(extras['openmmlab'])
+    )
+    for pin in stack.PINS['openmmlab'].values():
+        name, version = pin.split('==')
+        assert stack.SpecifierSet(openmmlab[name]).contains(version), pin
+
+
+def test_pins_of_the_set_up_script_and_of_the_messages_agree() -> None:
+    script = (ROOT / 'tools' / 'setup_env.sh').read_text()
+    for pin in stack.PINS['onedl'].values():
+        assert f"='{pin}'" in script
+    assert f'{stack.TORCH_PIN.replace("==", "==${FACEPATCH_TORCH:-")}}}' in script
+    assert "('setuptools<81' wheel ninja numpy)" in script
+    assert stack.BUILD_TOOLS.endswith("'setuptools<81' wheel ninja numpy")
+
+
+def test_no_distribution_of_the_stack_is_required(metadata) -> None:
+    """It would bring a second one under the same import name."""
+    needed = requirements(metadata['options']['install_requires'])
+    names = {re.split(r'[<>=!~]', line)[0] for line in needed}
+    of_the_stack = {name for names in stack.DISTRIBUTIONS.values() for name in names}
+    assert names
+    assert not names & of_the_stack
+
+
+def test_version_is_that_of_the_package(metadata) -> None:
+    assert metadata['metadata']['version'] == (
+        'attr: mmdet_facepatch.version.__version__'
+    )
+    assert re.fullmatch(r'\d+\.\d+\.\d+', mmdet_facepatch.__version__)
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_scripts_parse(script: str) -> None:
+    subprocess.run(['bash', '-n', str(ROOT / script)], check=True)
+
+
+def test_ci_calls_what_the_readme_says() -> None:
+    command = 'bash tools/run_tests.sh'
+    last_line = (ROOT / '.ci' / 'run').read_text().splitlines()[-1]
+    assert last_line == f'exec {command}'
+    assert os.access(ROOT / '.ci' / 'run', os.X_OK)
+    assert command in (ROOT / 'README.md').read_text()
+    assert 'bash tools/demo.sh' in (ROOT / 'README.md').read_text()
+
+
+def test_set_up_refuses_an_unknown_option() -> None:
+    done = subprocess.run(
+        ['bash', str(ROOT / 'tools' / 'setup_env.sh'), '--test'],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "unknown option '--test'" in done.stderr
