@@ -236,9 +236,9 @@ class TestDataset:
         dataset = build(
             root,
             pipeline=[
-                dict(type='mmdet.LoadImageFromFile'),
-                dict(type='mmdet.LoadAnnotations', with_bbox=True),
-                dict(type='mmdet.PackDetInputs', meta_keys=('img_id', 'instances')),
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations', with_bbox=True),
+                dict(type='PackDetInputs', meta_keys=('img_id', 'instances')),
             ],
         )
         sample = dataset[0]['data_samples']
