@@ -9,6 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
+
+# isort: split
 from mmengine.config import Config
 from mmengine.runner import Runner
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
+
+# isort: split
 import torch
 from mmdet.models.backbones import MobileNetV2
 

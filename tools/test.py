@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
+
+# isort: split
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
+
+# isort: split
 from mmengine.runner import Runner
 
 from mmdet_facepatch.engine import add_common_arguments, load_config
