@@ -15,7 +15,11 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdet_facepatch.engine import add_common_arguments, load_config
+from mmdet_facepatch.engine import (
+    add_common_arguments,
+    keep_freed_memory,
+    load_config,
+)
 
 DATA_CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'attack' / 'data'
 
@@ -65,6 +69,7 @@ def data_config(name: str) -> Config:
 
 def main() -> None:
     args = parse_args()
+    keep_freed_memory()
     overlay = data_config(args.data) if args.data else None
     cfg = load_config(args.config, options=args.cfg_options,
                       work_dir=args.work_dir, launcher=args.launcher,

@@ -11,7 +11,11 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
-from mmdet_facepatch.engine import add_common_arguments, load_config
+from mmdet_facepatch.engine import (
+    add_common_arguments,
+    keep_freed_memory,
+    load_config,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,6 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    keep_freed_memory()
     cfg = load_config(args.config, options=args.cfg_options,
                       work_dir=args.work_dir, launcher=args.launcher,
                       local_rank=args.local_rank)

@@ -3,6 +3,7 @@
 from .config import add_common_arguments, load_config
 from .hooks import PatchHook, PatchReportHook
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
+from .memory import keep_freed_memory
 
 __all__ = [
     'PatchAttackLoop',
@@ -11,5 +12,6 @@ __all__ = [
     'PatchTestLoop',
     'PatchValLoop',
     'add_common_arguments',
+    'keep_freed_memory',
     'load_config',
 ]

@@ -57,8 +57,8 @@ val_dataloader = dict(
     dataset=dict(type='EmbeddedFaceDataset', data_root=data_root, split='val',
                  test_mode=True, pipeline=val_pipeline))
 
-# 300 steps.
-train_cfg = dict(type='PatchAttackLoop', max_epochs=25, val_interval=10)
+# 240 steps.
+train_cfg = dict(type='PatchAttackLoop', max_epochs=20, val_interval=10)
 
 val_evaluator = dict(type='WiderFaceMetric')
 test_evaluator = val_evaluator
