@@ -46,7 +46,7 @@ val_dataloader = dict(
         pipeline={{_base_.val_pipeline}}))
 
 # 145 steps an epoch.
-train_cfg = dict(max_epochs=2, val_interval=2)
+train_cfg = dict(max_epochs=6, val_interval=6)
 
 val_evaluator = dict(subset_dir=data_root + 'eval_tools/ground_truth')
 test_evaluator = val_evaluator
