@@ -11,9 +11,8 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-# Keys that tools set themselves, besides those that Runner knows.
-TOOL_KEYS = {'tta_model', 'tta_pipeline', 'auto_scale_lr', 'runner_type',
-             'optim_wrapper', 'val_evaluator', 'test_evaluator', 'conditions'}
+# Keys that tools read besides those of Runner.
+TOOL_KEYS = {'tta_model', 'tta_pipeline'}
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

@@ -50,12 +50,8 @@ val_pipeline = [
     ])
 ]
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=0,
-    persistent_workers=False,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='EmbeddedFaceDataset', data_root=data_root, split='val',
-                 test_mode=True, pipeline=val_pipeline))
+    test_dataloader,
+    dataset=dict(test_dataloader['dataset'], pipeline=val_pipeline))
 
 # 240 steps.
 train_cfg = dict(type='PatchAttackLoop', max_epochs=20, val_interval=10)

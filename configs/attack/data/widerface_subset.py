@@ -34,16 +34,8 @@ test_dataloader = dict(
         pipeline=test_pipeline))
 # Validation during the attack: one scale, the first images.
 val_dataloader = dict(
-    dataset=dict(
-        _delete_=True,
-        type='WiderFaceDataset',
-        data_root=data_root,
-        ann_file='wider_face_split/wider_face_val_bbx_gt.txt',
-        data_prefix=dict(img='WIDER_val/images/'),
-        subset_file='val_subset.txt',
-        indices=24,
-        test_mode=True,
-        pipeline={{_base_.val_pipeline}}))
+    dataset=dict(test_dataloader['dataset'], indices=24,
+                 pipeline={{_base_.val_pipeline}}))
 
 # 145 steps an epoch.
 train_cfg = dict(max_epochs=6, val_interval=6)
