@@ -5,5 +5,5 @@ _base_ = [
     '_base_/models/sln_r18.py',
     '_base_/datasets/widerface.py',
     '_base_/schedules/sgd_100e.py',
-    '_base_/default_runtime.py',
+    '_base_/detector_runtime.py',
 ]

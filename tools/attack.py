@@ -1,7 +1,7 @@
 """Optimise a universal patch and report what it does to the detector.
 
 Writes into the work dir: patch.png and patch.npy, the patch over the epochs
-(patches/), checkpoints, report.json and pictures/.
+(patches/), checkpoints, report.json, report.md, curves.npz, plots/ and pictures/.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mmdet_facepatch.engine import (
     add_common_arguments,
     keep_freed_memory,
     load_config,
+    set_report_option,
 )
 
 DATA_CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'attack' / 'data'
@@ -42,6 +43,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--report-only', metavar='PATCH',
         help='optimise nothing; report on this patch file')
+    parser.add_argument(
+        '--save-predictions', choices=['npz', 'txt'],
+        help='write the detections of every condition too')
     parser.add_argument(
         '--amp', action='store_true', help='optimise with automatic mixed precision')
     add_common_arguments(parser)
@@ -77,6 +81,8 @@ def main() -> None:
                       resume=args.resume, amp=args.amp, overlay=overlay)
     if args.report_only:
         cfg.test_cfg.conditions.patch = args.report_only
+    if args.save_predictions:
+        set_report_option(cfg, 'predictions', args.save_predictions)
     runner = Runner.from_cfg(cfg)
     if not args.report_only:
         runner.train()

@@ -1,4 +1,8 @@
-"""Evaluate a detector, as mmdet's tools/test.py does."""
+"""Evaluate a detector, as mmdet's tools/test.py does.
+
+Writes into the work dir: report.json, report.md, curves.npz, plots/ and, if
+wanted, predictions/.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import argparse
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmdet.evaluation import DumpDetResults
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
@@ -15,14 +18,19 @@ from mmdet_facepatch.engine import (
     add_common_arguments,
     keep_freed_memory,
     load_config,
+    set_report_option,
 )
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file of the detector')
     parser.add_argument('checkpoint', help='file, URL or facepatch://NAME')
-    parser.add_argument('--out', help='write the detections to this .pkl file')
+    parser.add_argument(
+        '--save-predictions', choices=['npz', 'txt'],
+        help='write the detections too: one .npz with margins, or a folder in '
+        "WIDER FACE's text format")
     parser.add_argument(
         '--tta', action='store_true',
         help='test with the image pyramid of the config (tta_pipeline)')
@@ -43,9 +51,9 @@ def main() -> None:
             raise KeyError(f'--tta: {args.config} has no {" and no ".join(missing)}')
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    if args.save_predictions:
+        set_report_option(cfg, 'predictions', args.save_predictions)
     runner = Runner.from_cfg(cfg)
-    if args.out:
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     runner.test()
 
 

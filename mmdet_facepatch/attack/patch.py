@@ -12,6 +12,7 @@ from mmdet.registry import MODELS
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from ..files import write_atomically
 from .compositor import resize_area
 
 Size = int | Sequence[int]
@@ -170,19 +171,13 @@ def save_patch(path: str | os.PathLike, pixels: Tensor) -> None:
         raise ValueError(f'{path}: a patch is saved as .png (8-bit) or .npy (exact)')
     values = check_pixels(pixels.detach(), f'patch for {path}').float().cpu()
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(draft, 'wb') as file:
-            if path.suffix.lower() == '.npy':
-                np.save(file, values.numpy(), allow_pickle=False)
-            else:
-                eight_bit = (values * 255).round().byte().permute(1, 2, 0)
-                Image.fromarray(eight_bit.numpy()).save(file, format='PNG')
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    if path.suffix.lower() == '.npy':
+        array = values.numpy()
+        write_atomically(path, lambda file: np.save(file, array, allow_pickle=False))
+    else:
+        eight_bit = (values * 255).round().byte().permute(1, 2, 0)
+        picture = Image.fromarray(eight_bit.numpy())
+        write_atomically(path, lambda file: picture.save(file, format='PNG'))
 
 
 def load_patch(path: str | os.PathLike, size: Size | None = None) -> Tensor:

@@ -95,3 +95,22 @@ def load_config(
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
     return cfg
+
+
+def set_report_option(cfg: Config, key: str, value: object) -> None:
+    """Set an argument of the config's report hook.
+
+    Args:
+        cfg: Config with one hook named ``...ReportHook`` in ``custom_hooks``.
+        key: Name of the argument.
+        value: Its value.
+
+    Raises:
+        KeyError: If the config has no such hook.
+    """
+    hooks = [hook for hook in cfg.get('custom_hooks') or []
+             if str(hook['type']).endswith('ReportHook')]
+    if not hooks:
+        raise KeyError(f'{cfg.filename} has no EvaluationReportHook in custom_hooks, '
+                       f'which is what writes {key}')
+    hooks[0][key] = value

@@ -13,8 +13,10 @@ The computation has three stages:
    subset (easy, medium, hard, all), so it is done once.
 2. :meth:`PooledMatches.status` labels every detection true positive, false
    positive or ignored, given the faces kept in a subset.
-3. :func:`average_precision`, :func:`precision_recall_at` and
-   :func:`calibrated_delta` count labelled detections above thresholds.
+3. :class:`ThresholdBins` finds once, for every detection, which thresholds it
+   reaches; counts for any subset are histograms of that.
+   :func:`average_precision`, :func:`precision_recall_at` and
+   :func:`calibrated_delta` are made of such counts.
 
 Example:
     >>> import numpy as np
@@ -35,12 +37,9 @@ Example:
 
 from __future__ import annotations
 
-import io
-import struct
-import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,8 +48,8 @@ TRUE_POSITIVE = 1
 FALSE_POSITIVE = 0
 IGNORED = -1
 
-#: The subsets of WIDER FACE that come with an official ``.mat`` file.
-OFFICIAL_SUBSETS = ('easy', 'medium', 'hard')
+#: Thresholds of the official AP.
+NUM_AP_THRESHOLDS = 1000
 
 # Rows of the overlap matrix are computed in blocks of at most this many
 # elements (32 MiB a float64 temporary), so that thousands of detections meet
@@ -247,18 +246,51 @@ def on_patch(
     Returns:
         array: (D,) bool, all False without patches.
     """
+    dets = np.asarray(det_boxes, dtype=np.float64).reshape(-1, 4)
+    hit = np.zeros(len(dets), dtype=bool)
+    for block, hits in _patch_hits(dets, patch_boxes, thr):
+        hit[block] = hits.any(axis=1)
+    return hit
+
+
+def best_patch_scores(
+    det_boxes: ArrayLike,
+    det_scores: ArrayLike,
+    patch_boxes: ArrayLike,
+    thr: float = 0.3,
+) -> NDArray[np.float64]:
+    """Highest score of any detection on each patch.
+
+    Args:
+        det_boxes (array): (D, 4) xyxy boxes in pixels.
+        det_scores (array): (D,) scores, at least 0.
+        patch_boxes (array): (P, 4) xyxy patch squares in pixels, x2 exclusive.
+        thr (float): Least IoU of a detection on a patch, see :func:`on_patch`.
+
+    Returns:
+        array: (P,) float64; 0 for a patch without a detection on it.
+    """
+    dets = np.asarray(det_boxes, dtype=np.float64).reshape(-1, 4)
+    scores = np.asarray(det_scores, dtype=np.float64).reshape(-1, 1)
+    best = np.zeros(np.size(patch_boxes) // 4)
+    for block, hits in _patch_hits(dets, patch_boxes, thr):
+        best = np.maximum(best, np.where(hits, scores[block], 0.0).max(axis=0))
+    return best
+
+
+def _patch_hits(
+    dets: NDArray[np.float64], patch_boxes: ArrayLike, thr: float
+) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
+    """Blocks of detections, each with the (d, P) patches it sits on."""
     if not 0 < thr <= 1:
         raise ValueError(f'thr must lie in (0, 1], got {thr}')
-    dets = np.asarray(det_boxes, dtype=np.float64).reshape(-1, 4)
     patches = np.asarray(patch_boxes, dtype=np.float64).reshape(-1, 4)
-    hit = np.zeros(len(dets), dtype=bool)
     if len(patches) == 0:
-        return hit
+        return
     step = max(1, _MAX_OVERLAP_ELEMENTS // len(patches))
     for start in range(0, len(dets), step):
         block = slice(start, start + step)
-        hit[block] = (pairwise_iou(dets[block], patches) >= thr).any(axis=1)
-    return hit
+        yield block, pairwise_iou(dets[block], patches) >= thr
 
 
 @dataclass(frozen=True)
@@ -272,26 +304,36 @@ class ImageRecord:
         gt_boxes (array): (G, 4) xyxy boxes of all annotated faces.
         patch_boxes (array | None): (P, 4) squares of the pasted patches, None
             where nothing was pasted.
+        det_margins (array | None): (D,) log-odds of the detections, None where
+            the detector gave scores only.
+        gt_attributes (array | None): (G, 6) int64, see
+            :data:`~mmdet_facepatch.evaluation.ground_truth.ATTRIBUTE_VALUES`.
+        gt_keep (dict): Subset -> (G,) bool, the faces it keeps; all faces in
+            a subset that is not named.
     """
 
     img_id: str
     det_boxes: NDArray[np.floating]
     det_scores: NDArray[np.floating]
     gt_boxes: NDArray[np.floating]
-    patch_boxes: NDArray[np.integer] | None = None
+    patch_boxes: NDArray[np.int64] | None = None
+    det_margins: NDArray[np.floating] | None = None
+    gt_attributes: NDArray[np.int64] | None = None
+    gt_keep: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PooledMatches:
     """Detections of many images laid end to end, matched to their faces.
 
-    N detections and G faces in all; faces are numbered over all images in the
-    order of the images.
+    N detections and G faces in I images; faces are numbered over all images in
+    the order of the images.
 
     Attributes:
         scores (array): (N,) raw scores in the precision they came in; inside
             an image descending.
         image (array): (N,) int64, the image a detection is in.
+        height (array): (N,) float64, heights of the detections in pixels.
         face (array): (N,) int64, the face a detection fell on, -1 for none.
         first (array): (N,) bool, the first detection on that face.
         on_patch (array): (N,) bool, detections that overlap no face enough to
@@ -300,15 +342,21 @@ class PooledMatches:
         faces_per_image (array): (I,) int64.
         counted (array): (N,) bool, False for the detections of images
             without any face, which the protocol leaves out.
+        patch_scores (array): float64, for each patch of all images the highest
+            score of a detection on it that matches no face, 0 for none.
+        margins (array | None): (N,) log-odds, None if the records have none.
     """
 
     scores: NDArray[np.floating]
     image: NDArray[np.int64]
+    height: NDArray[np.float64]
     face: NDArray[np.int64]
     first: NDArray[np.bool_]
     on_patch: NDArray[np.bool_]
     faces_per_image: NDArray[np.int64]
     counted: NDArray[np.bool_]
+    patch_scores: NDArray[np.float64]
+    margins: NDArray[np.floating] | None = None
 
     @property
     def num_faces(self) -> int:
@@ -356,35 +404,142 @@ def pool_matches(
     Returns:
         PooledMatches: Matches of all images, in the order of the images.
     """
-    scores, faces, firsts, hits, sizes = [], [], [], [], []
+    _check_margins(images)
+    parts: defaultdict[str, list[NDArray]] = defaultdict(list)
     offset = 0
     for record in images:
-        order = np.argsort(-record.det_scores, kind='stable')
-        boxes = record.det_boxes[order]
-        face, first, _ = _assign_faces(boxes, record.gt_boxes, iou_thr)
-        patches = record.patch_boxes
-        hit = on_patch(boxes, [] if patches is None else patches, patch_thr)
-        scores.append(record.det_scores[order])
-        hits.append(hit & (face < 0))
-        faces.append(np.where(face >= 0, face + offset, -1))
-        firsts.append(first)
-        sizes.append(len(boxes))
+        matched = _match_record(record, iou_thr, patch_thr)
+        matched['face'][matched['face'] >= 0] += offset
+        for name, values in matched.items():
+            parts[name].append(values)
         offset += len(record.gt_boxes)
-    counts = np.array([len(record.gt_boxes) for record in images], dtype=np.int64)
+    sizes = [len(scores) for scores in parts['scores']]
+    faces = np.array([len(record.gt_boxes) for record in images], dtype=np.int64)
     image = np.repeat(np.arange(len(images), dtype=np.int64), sizes)
     return PooledMatches(
-        scores=_concatenate(scores, np.float32),
+        scores=_concatenate(parts['scores'], np.float32),
         image=image,
-        face=_concatenate(faces, np.int64),
-        first=_concatenate(firsts, np.bool_),
-        on_patch=_concatenate(hits, np.bool_),
-        faces_per_image=counts,
-        counted=(counts[image] > 0) | count_empty_images,
+        height=_concatenate(parts['height'], np.float64),
+        face=_concatenate(parts['face'], np.int64),
+        first=_concatenate(parts['first'], np.bool_),
+        on_patch=_concatenate(parts['on_patch'], np.bool_),
+        faces_per_image=faces,
+        counted=(faces[image] > 0) | count_empty_images,
+        patch_scores=_concatenate(parts['patch_scores'], np.float64),
+        margins=np.concatenate(parts['margins']) if parts['margins'] else None,
     )
+
+
+def _check_margins(images: Sequence[ImageRecord]) -> None:
+    """All detections have margins or none has."""
+    without = {True: '', False: ''}
+    for record in images:
+        if len(record.det_scores):
+            without[record.det_margins is None] = record.img_id
+    if all(without.values()):
+        raise ValueError(
+            f'the detections of {without[False]} have margins, those of '
+            f'{without[True]} have none; the thresholds of one curve need one kind'
+        )
+
+
+def _match_record(
+    record: ImageRecord, iou_thr: float, patch_thr: float
+) -> dict[str, NDArray]:
+    """Attributes of :class:`PooledMatches` for the detections of one image."""
+    order = np.argsort(-record.det_scores, kind='stable')
+    boxes, scores = record.det_boxes[order], record.det_scores[order]
+    face, first, _ = _assign_faces(boxes, record.gt_boxes, iou_thr)
+    matched = dict(
+        scores=scores,
+        height=(boxes[:, 3] - boxes[:, 1]).astype(np.float64),
+        face=face,
+        first=first,
+        on_patch=np.zeros(len(boxes), dtype=bool),
+    )
+    if record.det_margins is not None and len(scores):
+        matched['margins'] = record.det_margins[order]
+    if record.patch_boxes is not None and len(record.patch_boxes):
+        free = face < 0
+        hits = on_patch(boxes[free], record.patch_boxes, patch_thr)
+        matched['on_patch'][free] = hits
+        matched['patch_scores'] = best_patch_scores(
+            boxes[free], scores[free], record.patch_boxes, patch_thr
+        )
+    return matched
 
 
 def _concatenate(parts: list, dtype: type) -> NDArray:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class ThresholdBins:
+    """How many thresholds each of N scores reaches.
+
+    Counting the detections with ``score >= threshold`` over all images equals
+    the protocol's "up to the last prediction with score >= threshold" in each
+    image, as the detections of an image are sorted by score. With the bins at
+    hand, a count at K thresholds is one histogram, whatever is counted.
+
+    Attributes:
+        thresholds (array): (K,) ascending, in the scores' unit and precision.
+        index (array): (N,) int64 in [0, K]: a score reaches the first ``index``
+            thresholds.
+    """
+
+    thresholds: NDArray[np.floating]
+    index: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, scores: ArrayLike, thresholds: ArrayLike) -> ThresholdBins:
+        """Sort scores into bins.
+
+        Args:
+            scores (array): (N,) scores.
+            thresholds (array): (K,) ascending. They are rounded to the scores'
+                precision first, so that a float32 score of 0.9 is at 0.9.
+
+        Raises:
+            ValueError: If the thresholds do not ascend.
+        """
+        values = _as_floating(scores)
+        limits = np.asarray(thresholds).reshape(-1).astype(values.dtype)
+        if (limits[1:] < limits[:-1]).any():
+            raise ValueError('thresholds must ascend')
+        return cls(limits, np.searchsorted(limits, values, side='right'))
+
+    def counts(self, mask: ArrayLike) -> NDArray[np.int64]:
+        """How many of the masked scores are at or above each threshold.
+
+        Args:
+            mask (array): (N,) bool.
+
+        Returns:
+            array: (K,) int64, in the order of ``thresholds``.
+        """
+        size = len(self.thresholds) + 1
+        counts = np.bincount(self.index[np.asarray(mask)], minlength=size)
+        return counts[:0:-1].cumsum()[::-1]
+
+    def counts_by_image(
+        self, mask: NDArray[np.bool_], image: NDArray[np.int64], num_images: int
+    ) -> NDArray[np.int64]:
+        """As :meth:`counts`, for each image apart.
+
+        Args:
+            mask (array): (N,) bool.
+            image (array): (N,) int64, image of each score.
+            num_images (int): I.
+
+        Returns:
+            array: (I, K) int64; its sum over images is :meth:`counts`.
+        """
+        size = len(self.thresholds) + 1
+        cells = image[mask] * size + self.index[mask]
+        counts = np.bincount(cells, minlength=num_images * size)
+        counts = counts.reshape(num_images, size)[:, :0:-1]
+        return counts.cumsum(axis=1)[:, ::-1]
 
 
 def counts_at(
@@ -392,26 +547,23 @@ def counts_at(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Proposals and recalled faces at each threshold.
 
-    Counting the detections with ``score >= threshold`` over all images equals
-    the protocol's "up to the last prediction with score >= threshold" in each
-    image, as the detections of an image are sorted by score.
-
     Args:
         scores (array): (N,) scores.
         status (array): (N,) 1 true positive, 0 false positive, -1 ignored.
-        thresholds (array): (K,) in the scores' unit. They are rounded to the
-            scores' precision first, so that a float32 score of 0.9 is at 0.9.
+        thresholds (array): (K,) in any order, see :meth:`ThresholdBins.of`.
 
     Returns:
         tuple: proposals (true and false positives) and recalled faces (true
         positives), each (K,) int64.
     """
-    values = _as_floating(scores)
     labels = np.asarray(status).reshape(-1)
-    limits = np.asarray(thresholds).reshape(-1).astype(values.dtype)
-    proposals = _count_at_least(values[labels != IGNORED], limits)
-    recalled = _count_at_least(values[labels == TRUE_POSITIVE], limits)
-    return proposals, recalled
+    limits = np.asarray(thresholds).reshape(-1)
+    order = np.argsort(limits, kind='stable')
+    bins = ThresholdBins.of(scores, limits[order])
+    result = np.empty((2, len(limits)), dtype=np.int64)
+    result[0, order] = bins.counts(labels != IGNORED)
+    result[1, order] = bins.counts(labels == TRUE_POSITIVE)
+    return result[0], result[1]
 
 
 def _as_floating(scores: ArrayLike) -> NDArray[np.floating]:
@@ -421,15 +573,19 @@ def _as_floating(scores: ArrayLike) -> NDArray[np.floating]:
     return values.astype(np.float64)
 
 
-def _count_at_least(values: NDArray, limits: NDArray) -> NDArray[np.int64]:
-    return len(values) - np.searchsorted(np.sort(values), limits, side='left')
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:
+    """Quotient of counts, NaN where the denominator is 0.
 
+    Args:
+        numerator (array): Counts.
+        denominator (array): Counts, of a shape that broadcasts with it.
 
-def _ratio(numerator: NDArray, denominator: ArrayLike) -> NDArray[np.float64]:
-    """Quotient in float64, NaN where the denominator is 0."""
-    below = np.broadcast_to(np.asarray(denominator), numerator.shape)
-    result = np.full(numerator.shape, np.nan)
-    np.divide(numerator, below, out=result, where=below > 0)
+    Returns:
+        array: float64 of the common shape.
+    """
+    above, below = np.broadcast_arrays(numerator, denominator)
+    result = np.full(above.shape, np.nan)
+    np.divide(above, below, out=result, where=below > 0)
     return result
 
 
@@ -453,7 +609,7 @@ def precision_recall_at(
         right or wrong. Recall is NaN where the subset has no face.
     """
     proposals, recalled = counts_at(scores, status, deltas)
-    return _ratio(recalled, proposals), _ratio(recalled, num_faces)
+    return ratio(recalled, proposals), ratio(recalled, num_faces)
 
 
 def normalise_scores(scores: ArrayLike) -> NDArray[np.float64]:
@@ -476,33 +632,50 @@ def normalise_scores(scores: ArrayLike) -> NDArray[np.float64]:
     return (values - low) / (high - low)
 
 
-def precision_recall_curve(
-    scores: ArrayLike,
-    status: ArrayLike,
-    num_faces: int,
-    num_thresholds: int = 1000,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision and recall at ``1 - t/1000``, t = 1..1000 (step 6).
+def ap_thresholds(num_thresholds: int = NUM_AP_THRESHOLDS) -> NDArray[np.float64]:
+    """The thresholds of the official AP on normalised scores, ascending.
 
     Args:
-        scores (array): (N,) scores of all detections; normalised here.
-        status (array): (N,) 1 true positive, 0 false positive, -1 ignored.
-        num_faces (int): Faces kept in the subset, over all images.
-        num_thresholds (int): Number of thresholds.
+        num_thresholds (int): T.
 
     Returns:
-        tuple: precision (NaN without proposals) and recall, both (T,).
+        array: (T,) float64, ``1 - t/T`` for t = T, ..., 1 (step 6).
     """
     steps = np.arange(1, num_thresholds + 1, dtype=np.float64)
-    thresholds = 1.0 - steps / num_thresholds
-    return precision_recall_at(normalise_scores(scores), status, num_faces, thresholds)
+    return (1.0 - steps / num_thresholds)[::-1]
+
+
+def ap_from_counts(
+    proposals: ArrayLike, recalled: ArrayLike, num_faces: ArrayLike
+) -> NDArray[np.float64]:
+    """All-point VOC AP of counts at ascending thresholds (step 6).
+
+    Args:
+        proposals (array): (..., T) true and false positives at each threshold.
+        recalled (array): (..., T) true positives.
+        num_faces (array): (...) faces kept.
+
+    Returns:
+        array: (...) float64 in [0, 1]; NaN without faces.
+    """
+    found, total = np.asarray(recalled), np.asarray(num_faces)
+    # From here on descending thresholds, so that recall ascends.
+    recall = ratio(found, total[..., None])[..., ::-1]
+    precision = ratio(found, proposals)[..., ::-1]
+    ends = np.zeros_like(recall[..., :1])
+    recall = np.concatenate([ends, recall, ends + 1], axis=-1)
+    # fmax skips NaN as MATLAB's max does; the point at recall 1 has precision 0.
+    precision = np.concatenate([precision, ends], axis=-1)
+    envelope = np.fmax.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
+    ap = (np.diff(recall, axis=-1) * envelope).sum(axis=-1)
+    return np.where(total > 0, ap, np.nan)
 
 
 def average_precision(
     scores: ArrayLike,
     status: ArrayLike,
     num_faces: int,
-    num_thresholds: int = 1000,
+    num_thresholds: int = NUM_AP_THRESHOLDS,
 ) -> float:
     """Official AP: all-point VOC AP of the 1000-threshold curve (step 6).
 
@@ -518,16 +691,9 @@ def average_precision(
     Returns:
         float: AP in [0, 1]; 0 without detections, NaN without faces.
     """
-    if num_faces == 0:
-        return float('nan')
-    precision, recall = precision_recall_curve(
-        scores, status, num_faces, num_thresholds
-    )
-    recall = np.concatenate([[0.0], recall, [1.0]])
-    precision = np.concatenate([[0.0], precision, [0.0]])
-    # fmax skips NaN as MATLAB's max does.
-    envelope = np.fmax.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall) * envelope[1:]))
+    thresholds = ap_thresholds(num_thresholds)
+    proposals, recalled = counts_at(normalise_scores(scores), status, thresholds)
+    return float(ap_from_counts(proposals, recalled, num_faces))
 
 
 def calibrated_delta(
@@ -551,130 +717,12 @@ def calibrated_delta(
     """
     if not 0 < min_precision <= 1:
         raise ValueError(f'min_precision must lie in (0, 1], got {min_precision}')
-    values = _as_floating(scores)
-    candidates = np.unique(values[np.asarray(status).reshape(-1) != IGNORED])
-    proposals, recalled = counts_at(values, status, candidates)
-    reached = np.flatnonzero(_ratio(recalled, proposals) >= min_precision)
-    return float(candidates[reached[0]]) if len(reached) else None
-
-
-def load_subsets(
-    gt_dir: str | Path, names: Sequence[str] = OFFICIAL_SUBSETS
-) -> dict[str, dict[str, NDArray[np.bool_]]]:
-    """Read which faces belong to easy, medium and hard.
-
-    Args:
-        gt_dir (str | Path): Folder with ``wider_{name}_val.mat``, as in
-            ``eval_tools/ground_truth`` of the official toolkit.
-        names (tuple[str]): Subsets to read.
-
-    Returns:
-        dict: subset -> ``event/name`` of an image -> (G,) bool, one entry for
-        each face annotated there, in annotation order; True where it is kept.
-
-    Raises:
-        FileNotFoundError: If a file is missing; names it.
-        ValueError: If a file cannot be read as such a list; names file and
-            image.
-    """
-    return {
-        name: _load_subset(Path(gt_dir) / f'wider_{name}_val.mat') for name in names
-    }
-
-
-def _load_subset(path: Path) -> dict[str, NDArray[np.bool_]]:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'{path} does not exist. The official subset lists come with '
-            'eval_tools.zip of WIDER FACE, folder eval_tools/ground_truth; give '
-            'that folder, or no folder to evaluate all faces only.'
-        )
-    content = _read_mat(path)
-    keys = ('event_list', 'file_list', 'face_bbx_list', 'gt_list')
-    missing = [key for key in keys if key not in content]
-    if missing:
-        raise ValueError(f'{path} lacks {missing}; not an official subset list')
-    try:
-        images = list(_iterate_images(*(content[key] for key in keys)))
-    except (IndexError, TypeError) as error:
-        raise ValueError(
-            f'{path} is not laid out as an official subset list: {error}'
-        ) from error
-    return {
-        img_id: _keep_mask(path, img_id, num_faces, indices)
-        for img_id, num_faces, indices in images
-    }
-
-
-def _iterate_images(
-    events: NDArray, files: NDArray, boxes: NDArray, kept: NDArray
-) -> Iterator[tuple[str, int, NDArray]]:
-    """Name, number of faces and indices kept of each image (nested cells)."""
-    for i, event in enumerate(events[:, 0]):
-        for j, name in enumerate(files[i, 0][:, 0]):
-            img_id = f'{event[0]}/{name[0]}'
-            yield img_id, len(boxes[i, 0][j, 0]), kept[i, 0][j, 0]
-
-
-def _read_mat(path: Path) -> Mapping[str, NDArray]:
-    # Imported here so that the protocol works on arrays without scipy.
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    raw = path.read_bytes()
-    try:
-        _check_mat_container(raw)
-        return loadmat(io.BytesIO(raw))
-    except (
-        MatReadError,
-        NotImplementedError,  # HDF5 (version 7.3)
-        OSError,
-        TypeError,
-        ValueError,
-        zlib.error,
-    ) as error:
-        raise ValueError(f'{path} is not a readable .mat file: {error}') from error
-
-
-def _check_mat_container(raw: bytes) -> None:
-    """Check the lengths and checksums of a MATLAB 5 file.
-
-    scipy parses while it decompresses, before the checksum at the end, and a
-    damaged file can take the whole process down there.
-    """
-    header = 128
-    if len(raw) <= header:
-        raise ValueError('the file is empty or cut off')
-    order = {b'IM': '<', b'MI': '>'}.get(raw[126:128])
-    if order is None:
-        raise ValueError('it has no header of MATLAB 5')
-    position = header
-    while position < len(raw):
-        if position + 8 > len(raw):
-            raise ValueError('the file is cut off')
-        kind, size = struct.unpack_from(f'{order}II', raw, position)
-        position += 8 + size
-        if position > len(raw):
-            raise ValueError('the file is cut off')
-        if kind == 15:  # compressed
-            zlib.decompress(raw[position - size : position])
-        elif kind != 14:  # a matrix
-            raise ValueError(f'it has an element of unknown type {kind}')
-
-
-def _keep_mask(
-    path: Path, img_id: str, num_faces: int, indices: NDArray
-) -> NDArray[np.bool_]:
-    """Mask from 1-based indices in a cell of shape (0, 0), (0, 1) or (k, 1)."""
-    # Cast before subtracting: the files hold uint8 and uint16.
-    index = np.asarray(indices).astype(np.int64).reshape(-1) - 1
-    if len(index) and not (index.min() >= 0 and index.max() < num_faces):
-        raise ValueError(
-            f'{path}: gt_list of {img_id} names face {int(index.max()) + 1} of '
-            f'{num_faces}'
-        )
-    mask = np.zeros(num_faces, dtype=bool)
-    mask[index] = True
-    if mask.sum() != len(index):
-        raise ValueError(f'{path}: gt_list of {img_id} names a face twice')
-    return mask
+    labels = np.asarray(status).reshape(-1)
+    values = _as_floating(scores)[labels != IGNORED]
+    order = np.argsort(values)[::-1]
+    values, correct = values[order], labels[labels != IGNORED][order] == TRUE_POSITIVE
+    precision = correct.cumsum() / np.arange(1, len(values) + 1)
+    # Equal scores count together: precision is read after the last of them.
+    last = np.append(values[1:] != values[:-1], True)[: len(values)]
+    reached = np.flatnonzero(last & (precision >= min_precision))
+    return float(values[reached[-1]]) if len(reached) else None

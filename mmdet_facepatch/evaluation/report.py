@@ -1,9 +1,24 @@
-"""Tables and files from metrics of several conditions.
+"""Tables and files from evaluations of several conditions.
 
-A *condition* is one evaluation of the same detector on the same images: clean,
-grey patch, noise patch, optimised patch. Its metrics are the flat dict of
-:class:`~mmdet_facepatch.evaluation.widerface_metric.WiderFaceMetric`, with or
-without the metric's prefix.
+A *condition* is one evaluation of the same images: clean, grey patch, noise
+patch, optimised patch; or one detector among several. The first condition is
+the reference that the others are compared with.
+
+The JSON of :func:`save_report` (``schema_version`` 2) holds:
+
+- ``schema_version`` (int), ``package`` (version of mmdet_facepatch);
+- ``protocol``: what the numbers depend on. ``settings`` has the fields of
+  :class:`~mmdet_facepatch.evaluation.evaluate.EvaluationSettings`; the rest is
+  what the caller knows (data set, scales, score threshold, NMS, patch, ...);
+- ``conditions``: name -> ``data`` (images, detections, kind of confidence, ...),
+  ``numbers`` (as listed at
+  :func:`~mmdet_facepatch.evaluation.evaluate.evaluate_faces`) and ``intervals``
+  (number -> ``low``, ``high``, ``undefined`` replicates);
+- ``comparisons``: name of every further condition -> ``reference`` and
+  ``differences`` (number -> ``value``, ``low``, ``high``, ``undefined``), by the
+  paired bootstrap; absent where there are no replicates.
+
+NaN, which JSON lacks, is ``null``.
 """
 
 from __future__ import annotations
@@ -12,19 +27,28 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ..files import write_atomically
+from ..version import __version__
+from .bootstrap import Interval
+from .evaluate import ALL, FaceEvaluation, compare_evaluations
+from .ground_truth import ATTRIBUTE_VALUES, OFFICIAL_SUBSETS
+
 #: Version of the JSON written by :func:`save_report`; raised with every change
 #: that a reader has to know of.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-Metrics = Mapping[str, float]
-Conditions = Mapping[str, Metrics]
+Numbers = Mapping[str, float]
+Conditions = Mapping[str, Numbers]
+Intervals = Mapping[str, Mapping[str, Interval]]
 
-_SUBSET_ORDER = ('easy', 'medium', 'hard', 'all')
+_SUBSET_ORDER = (*OFFICIAL_SUBSETS, ALL)
 _KEY = re.compile(r'^(?P<subset>[^/]+)/(?P<number>[^/@]+)(@(?P<delta>[^/]+))?$')
 _ABSENT = '-'
 
@@ -40,7 +64,7 @@ class _Block:
 
 def format_report(
     conditions: Conditions,
-    prefix: str = 'face',
+    intervals: Intervals | None = None,
     deltas: Sequence[str] | None = None,
     caption: str | None = None,
 ) -> str:
@@ -48,14 +72,15 @@ def format_report(
 
     One block for each delta with a row for each condition and a column for
     each subset, holding precision/recall in percent (``99.0/73.4``), and the
-    number of detections on a patch where it was measured; then a block of AP.
-    ``-`` stands where there is no number, as for the precision of no
-    detections.
+    number of detections on a patch where it was measured. Then blocks of AP, of
+    AF_beta, and, at the calibrated delta, of what the detections are, of
+    precision/recall by face height, and of intervals. ``-`` stands where there
+    is no number, as for the precision of no detections.
 
     Args:
-        conditions (dict): Name of the condition -> its metrics, in the order
+        conditions (dict): Name of the condition -> its numbers, in the order
             of the rows.
-        prefix (str): The metric's prefix, taken off the keys that have it.
+        intervals (dict, optional): Name of the condition -> number -> interval.
         deltas (Sequence[str], optional): Deltas to show, as they stand in the
             keys ('0.99', 'calibrated'); all of them by default.
         caption (str, optional): A first line, such as the protocol's
@@ -69,15 +94,16 @@ def format_report(
         ValueError: If there is no condition, one has no known key, or a delta
             was not measured.
     """
-    blocks = _build_blocks(conditions, prefix, deltas)
+    blocks = _build_blocks(conditions, intervals or {}, deltas)
     # One set of widths, so that the blocks line up below each other.
     width = max(len(row[0]) for block in blocks for row in block.rows)
     width = max(width, len('condition'))
     lines = [caption] if caption else []
     for block in blocks:
         cells = [('condition', *block.heads), *block.rows]
+        wide = max(11, *(len(cell) for row in cells for cell in row[1:]))
         body = [
-            '  '.join([row[0].ljust(width), *(c.rjust(11) for c in row[1:])])
+            '  '.join([row[0].ljust(width), *(c.rjust(wide) for c in row[1:])])
             for row in cells
         ]
         rule = '-' * len(body[0])
@@ -87,15 +113,17 @@ def format_report(
 
 def report_to_markdown(
     conditions: Conditions,
-    prefix: str = 'face',
+    intervals: Intervals | None = None,
     deltas: Sequence[str] | None = None,
     caption: str | None = None,
 ) -> str:
-    """The blocks of :func:`format_report` as Markdown tables.
+    """The blocks of :func:`format_report` as Markdown tables, and more.
+
+    Recall by each of WIDER FACE's attributes is added where it is known.
 
     Args:
         conditions (dict): As in :func:`format_report`.
-        prefix (str): As in :func:`format_report`.
+        intervals (dict, optional): As in :func:`format_report`.
         deltas (Sequence[str], optional): As in :func:`format_report`.
         caption (str, optional): A first paragraph.
 
@@ -103,7 +131,8 @@ def report_to_markdown(
         str: Markdown, without a newline at the end.
     """
     parts = [caption] if caption else []
-    for block in _build_blocks(conditions, prefix, deltas):
+    blocks = _build_blocks(conditions, intervals or {}, deltas)
+    for block in [*blocks, *_attribute_blocks(conditions)]:
         heads = ('condition', *block.heads)
         rows = [heads, ('---', *('---:' for _ in block.heads)), *block.rows]
         cells = [[cell.replace('|', '\\|') for cell in row] for row in rows]
@@ -114,40 +143,46 @@ def report_to_markdown(
 
 def save_report(
     path: str | os.PathLike[str],
-    conditions: Conditions,
+    evaluations: Mapping[str, FaceEvaluation],
     protocol: Mapping[str, Any],
-    extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write conditions and protocol as JSON, all or nothing.
+    """Write evaluations and protocol as JSON, all or nothing.
 
-    The file holds ``schema_version`` (int), ``protocol`` (what the numbers
-    depend on: data subset, scales, score threshold, NMS, deltas, ...),
-    ``conditions`` (name -> metric -> number, ``null`` for NaN, as JSON has no
-    NaN) and what ``extra`` adds. It is written beside its place and then
-    renamed, so an earlier file stays whole if anything fails.
+    The file is written beside its place and then renamed, so an earlier file
+    stays whole if anything fails.
 
     Args:
         path (str | Path): File to write; its folder must exist.
-        conditions (dict): Name of the condition -> its metrics.
-        protocol (dict): Parameters that belong to the numbers.
-        extra (dict, optional): More top-level entries.
+        evaluations (dict): Name of the condition -> its evaluation, the
+            reference first, all with the same settings.
+        protocol (dict): What the numbers depend on besides the settings.
 
     Raises:
-        ValueError: If ``extra`` names an entry that is taken, or a number is
-            infinite.
+        ValueError: If there is no condition, ``protocol`` has ``settings``, or
+            a number is infinite.
         TypeError: If a value has no place in JSON.
     """
-    content: dict[str, Any] = {
+    if not evaluations:
+        raise ValueError('there is no condition to report')
+    if 'settings' in protocol:
+        raise ValueError("protocol must not have 'settings'; save_report writes them")
+    first = next(iter(evaluations.values()))
+    content = {
         'schema_version': SCHEMA_VERSION,
-        'protocol': dict(protocol),
-        'conditions': {name: dict(values) for name, values in conditions.items()},
+        'package': __version__,
+        'protocol': {'settings': first.settings.to_dict(), **protocol},
+        'conditions': {
+            name: {
+                'data': dict(evaluation.data),
+                'numbers': dict(evaluation.numbers),
+                'intervals': {k: asdict(v) for k, v in evaluation.intervals.items()},
+            }
+            for name, evaluation in evaluations.items()
+        },
+        'comparisons': _comparisons(evaluations),
     }
-    taken = sorted(set(content) & set(extra or {}))
-    if taken:
-        raise ValueError(f'extra must not contain {taken}; save_report writes them')
-    content.update(extra or {})
     text = json.dumps(_to_json(content), indent=2, allow_nan=False)
-    _write_atomically(Path(path), text + '\n')
+    write_atomically(path, (text + '\n').encode())
 
 
 def load_report(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -157,7 +192,8 @@ def load_report(path: str | os.PathLike[str]) -> dict[str, Any]:
         path (str | Path): The file.
 
     Returns:
-        dict: Its content; metrics that are ``null`` are NaN again.
+        dict: Its content; numbers that are ``null`` are NaN again, and
+        intervals are :class:`~mmdet_facepatch.evaluation.bootstrap.Interval`.
 
     Raises:
         ValueError: If it is not such a file, or of another schema version.
@@ -172,30 +208,74 @@ def load_report(path: str | os.PathLike[str]) -> dict[str, Any]:
             f'{path}: schema_version is {version!r}, this version of the package '
             f'reads {SCHEMA_VERSION}'
         )
-    content['conditions'] = {
-        name: {key: math.nan if v is None else v for key, v in values.items()}
-        for name, values in content['conditions'].items()
-    }
+    for condition in content['conditions'].values():
+        condition['numbers'] = _from_json(condition['numbers'])
+        condition['intervals'] = {
+            key: _to_interval(ends)
+            for key, ends in condition['intervals'].items()
+        }
+    for comparison in content['comparisons'].values():
+        comparison['differences'] = {
+            key: _from_json(value) for key, value in comparison['differences'].items()
+        }
     return content
 
 
-def _build_blocks(
-    conditions: Conditions, prefix: str, deltas: Sequence[str] | None
-) -> list[_Block]:
-    if not conditions:
-        raise ValueError('there is no condition to report')
-    table = {
-        name: {key.removeprefix(f'{prefix}/'): v for key, v in metrics.items()}
-        for name, metrics in conditions.items()
+def save_curves(
+    path: str | os.PathLike[str], evaluations: Mapping[str, FaceEvaluation]
+) -> None:
+    """Write the curves of all conditions as one NPZ, all or nothing.
+
+    Args:
+        path (str | Path): File to write; its folder must exist.
+        evaluations (dict): Name of the condition -> its evaluation. Curve
+            ``all/F0.5`` of condition ``clean`` becomes ``clean/all/F0.5``; what
+            there is stands at
+            :func:`~mmdet_facepatch.evaluation.evaluate.evaluate_faces`.
+    """
+    arrays: dict[str, Any] = {
+        f'{name}/{key}': np.asarray(values)
+        for name, evaluation in evaluations.items()
+        for key, values in evaluation.curves.items()
     }
+    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def _comparisons(evaluations: Mapping[str, FaceEvaluation]) -> dict[str, Any]:
+    (reference, first), *others = evaluations.items()
+    return {
+        name: {
+            'reference': reference,
+            'differences': {
+                key: {'value': difference.value, **asdict(difference.interval)}
+                for key, difference in compare_evaluations(first, other).items()
+            },
+        }
+        for name, other in others
+        if first.replicates
+    }
+
+
+def _build_blocks(
+    table: Conditions, intervals: Intervals, deltas: Sequence[str] | None
+) -> list[_Block]:
+    if not table:
+        raise ValueError('there is no condition to report')
     subsets, measured = _subsets_and_deltas(table)
     shown = measured if deltas is None else [str(delta) for delta in deltas]
     unknown = [delta for delta in shown if delta not in measured]
     if unknown:
         raise ValueError(f'delta {unknown} was not measured; there are {measured}')
-    blocks = [_delta_block(table, subsets, delta) for delta in shown]
-    blocks.append(_ap_block(table, subsets))
-    return blocks
+    delta = _main_delta(table, shown)
+    blocks = [
+        *(_delta_block(table, subsets, delta) for delta in shown),
+        _ap_block(table, subsets),
+        _af_block(table),
+        _outcome_block(table, delta),
+        _height_block(table, delta),
+        _interval_block(table, intervals, delta),
+    ]
+    return [block for block in blocks if block.heads]
 
 
 def _subsets_and_deltas(table: Conditions) -> tuple[list[str], list[str]]:
@@ -204,7 +284,7 @@ def _subsets_and_deltas(table: Conditions) -> tuple[list[str], list[str]]:
     deltas: set[str] = set()
     for name, metrics in table.items():
         parts = [match for key in metrics if (match := _KEY.match(key))]
-        found = {m['subset'] for m in parts if m['number'] in ('AP', 'recall')}
+        found = {m['subset'] for m in parts if m['number'] == 'AP'}
         if not found:
             raise ValueError(
                 f'condition {name!r} has no metric such as all/AP; its keys are '
@@ -263,11 +343,128 @@ def _ap_block(table: Conditions, subsets: Sequence[str]) -> _Block:
     return _Block('AP', heads, tuple(rows))
 
 
+def _main_delta(table: Conditions, shown: Sequence[str]) -> str:
+    """The delta of blocks that have one: calibrated, where it was found."""
+    values = [metrics.get('calibrated_delta', math.nan) for metrics in table.values()]
+    if 'calibrated' in shown and not all(math.isnan(value) for value in values):
+        return 'calibrated'
+    return shown[0]
+
+
+def _af_block(table: Conditions) -> _Block:
+    keys = _shared_keys(table, rf'{ALL}/AF.+')
+    heads = tuple(f'beta {key.split("/AF")[1]}' for key in keys)
+    return _rows_block(table, 'AF_beta, All', heads, keys, '{:.4f}'.format)
+
+
+def _outcome_block(table: Conditions, delta: str) -> _Block:
+    columns = {
+        'true pos.': f'{ALL}/true_positives@{delta}',
+        'duplicates': f'{ALL}/duplicates@{delta}',
+        'on patch': f'{ALL}/on_patch@{delta}',
+        'other false': f'{ALL}/other_false_positives@{delta}',
+    }
+    silent = f'silent_images@{delta}'
+    known = {
+        head: key
+        for head, key in columns.items()
+        if any(key in metrics for metrics in table.values())
+    }
+    title = f'detections, All, and images without any (silent) at delta {delta}'
+    rows = [
+        (
+            name,
+            *(_number(metrics.get(key), '{:.0f}') for key in known.values()),
+            _percent(metrics.get(silent)),
+        )
+        for name, metrics in table.items()
+    ]
+    return _Block(title, (*known, 'silent (%)') if known else (), tuple(rows))
+
+
+def _height_block(table: Conditions, delta: str) -> _Block:
+    keys = _shared_keys(table, rf'height:[^/]+/recall@{re.escape(delta)}')
+    bands = [key.split('/')[0] for key in keys]
+    rows = [
+        (name, *(_precision_recall_cell(metrics, band, delta) for band in bands))
+        for name, metrics in table.items()
+    ]
+    title = f'precision/recall (%) by face height in pixels at delta {delta}'
+    heads = tuple(band.removeprefix('height:') for band in bands)
+    return _Block(title, heads, tuple(rows))
+
+
+def _interval_block(table: Conditions, intervals: Intervals, delta: str) -> _Block:
+    betas = _shared_keys(table, rf'{ALL}/AF.+')[-1:]
+    columns: dict[str, tuple[str, Callable[[float], str]]] = {
+        'precision (%)': (f'{ALL}/precision@{delta}', _percent),
+        'recall (%)': (f'{ALL}/recall@{delta}', _percent),
+        'AP': (f'{ALL}/AP', '{:.3f}'.format),
+        **{key.split('/')[1]: (key, '{:.3f}'.format) for key in betas},
+    }
+    rows = [
+        (
+            name,
+            *(
+                _interval_cell(intervals.get(name, {}).get(key), write)
+                for key, write in columns.values()
+            ),
+        )
+        for name in table
+    ]
+    measured = any(intervals.get(name) for name in table)
+    title = f'intervals by bootstrap over images, All, at delta {delta}'
+    return _Block(title, tuple(columns) if measured else (), tuple(rows))
+
+
+def _interval_cell(interval: Interval | None, write: Callable[[float], str]) -> str:
+    if interval is None or math.isnan(interval.low):
+        return _ABSENT
+    return f'[{write(interval.low)}, {write(interval.high)}]'
+
+
+def _attribute_blocks(table: Conditions) -> list[_Block]:
+    _, measured = _subsets_and_deltas(table)
+    delta = _main_delta(table, measured)
+    blocks = []
+    for attribute, values in ATTRIBUTE_VALUES.items():
+        keys = [f'{attribute}:{value}/recall@{delta}' for value in values]
+        if all(key in metrics for metrics in table.values() for key in keys):
+            title = f'recall (%) by {attribute} at delta {delta}'
+            blocks.append(_rows_block(table, title, values, keys, _percent))
+    return blocks
+
+
+def _shared_keys(table: Conditions, pattern: str) -> list[str]:
+    """Keys of the first condition that fit and that all conditions have."""
+    first, *others = table.values()
+    fitting = re.compile(pattern)
+    return [
+        key
+        for key in first
+        if fitting.fullmatch(key) and all(key in metrics for metrics in others)
+    ]
+
+
+def _rows_block(
+    table: Conditions,
+    title: str,
+    heads: Sequence[str],
+    keys: Sequence[str],
+    write: Callable[[float], str],
+) -> _Block:
+    rows = [
+        (name, *(_written(metrics.get(key), write) for key in keys))
+        for name, metrics in table.items()
+    ]
+    return _Block(title, tuple(heads), tuple(rows))
+
+
 def _subset_head(name: str) -> str:
     return name.capitalize()
 
 
-def _precision_recall_cell(metrics: Metrics, subset: str, delta: str) -> str:
+def _precision_recall_cell(metrics: Numbers, subset: str, delta: str) -> str:
     precision = metrics.get(f'{subset}/precision@{delta}')
     recall = metrics.get(f'{subset}/recall@{delta}')
     return f'{_percent(precision)}/{_percent(recall)}'
@@ -278,9 +475,11 @@ def _percent(value: float | None) -> str:
 
 
 def _number(value: float | None, pattern: str) -> str:
-    if value is None or math.isnan(value):
-        return _ABSENT
-    return pattern.format(value)
+    return _written(value, pattern.format)
+
+
+def _written(value: float | None, write: Callable[[float], str]) -> str:
+    return _ABSENT if value is None or math.isnan(value) else write(value)
 
 
 def _to_json(value: Any) -> Any:
@@ -296,15 +495,10 @@ def _to_json(value: Any) -> Any:
     return value
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    # Not tempfile: its files are private to the user, and stay so when renamed.
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(temporary, 'w', encoding='utf-8') as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def _to_interval(ends: Mapping[str, Any]) -> Interval:
+    limits = _from_json(ends)
+    return Interval(limits['low'], limits['high'], ends['undefined'])
+
+
+def _from_json(numbers: Mapping[str, float | None]) -> dict[str, float]:
+    return {key: math.nan if v is None else v for key, v in numbers.items()}

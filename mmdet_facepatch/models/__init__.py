@@ -1,10 +1,11 @@
-"""Detector parts: SLN and what its training and its pyramid test need."""
+"""Detector parts: SLN, what it needs to train and test, mmdet's heads with margins."""
 
 from .backbones import HeadlessMobileNetV2
-from .dense_heads import SLNHead
+from .dense_heads import RetinaMarginHead, SLNHead, SSDMarginHead
 from .detectors import SLN
 from .losses import IoURegressionLoss
 from .necks import TopDownP2
+from .roi_heads import Shared2FCMarginBBoxHead
 from .task_modules import GroupSamplingAssigner
 from .test_time_augs import PyramidTTA
 
@@ -14,6 +15,9 @@ __all__ = [
     'HeadlessMobileNetV2',
     'IoURegressionLoss',
     'PyramidTTA',
+    'RetinaMarginHead',
     'SLNHead',
+    'SSDMarginHead',
+    'Shared2FCMarginBBoxHead',
     'TopDownP2',
 ]

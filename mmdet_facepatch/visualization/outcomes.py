@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..evaluation.protocol import FALSE_POSITIVE, TRUE_POSITIVE
+from ..files import write_atomically
 
 Colour = tuple[int, int, int]
 
@@ -175,16 +176,8 @@ def save_png(
         channel_order (str): 'bgr' or 'rgb', the order in ``image``.
     """
     _check_image(image)
-    target = Path(path)
-    # Written beside its place and renamed, so no reader sees half a picture.
-    temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
-    try:
-        picture = Image.fromarray(_swapped(image, channel_order))
-        picture.save(temporary, format='PNG')
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    picture = Image.fromarray(_swapped(image, channel_order))
+    write_atomically(path, lambda file: picture.save(file, format='PNG'))
 
 
 def _plural(noun: str, count: int) -> str:

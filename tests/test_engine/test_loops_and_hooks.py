@@ -16,6 +16,7 @@ from PIL import Image
 from mmdet_facepatch.attack import load_patch
 from mmdet_facepatch.engine.hooks import rng_state, set_rng_state
 from mmdet_facepatch.engine.loops import PatchTestLoop, find_paste_transform
+from mmdet_facepatch.evaluation import load_report
 
 ROOT = Path(__file__).resolve().parents[2]
 META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
@@ -92,6 +93,7 @@ def workspace(tmp_path_factory, tiny_sln) -> Path:
         val_cfg=dict(type='ValLoop'), test_cfg=dict(type='TestLoop'),
         optim_wrapper=dict(type='OptimWrapper',
                            optimizer=dict(type='AdamW', lr=1e-3)),
+        custom_hooks=[dict(type='EvaluationReportHook')],
         tta_model=dict(type='PyramidTTA', tta_cfg=dict(
             nms=dict(type='nms', iou_threshold=0.3))),
         tta_pipeline=[pyramid[0], *pyramid[2:]])
@@ -150,13 +152,51 @@ class TestWhole:
         assert (trained / 'train' / 'epoch_1.pth').is_file()
 
     def test_pyramid_test(self, trained):
-        out = trained / 'dets.pkl'
+        folder = trained / 'test'
         done = run('test.py', trained / 'detector.py',
-                   trained / 'train' / 'epoch_1.pth', '--tta', '--out', out,
-                   '--work-dir', trained / 'test')
+                   trained / 'train' / 'epoch_1.pth', '--tta', '--save-predictions',
+                   'npz', '--work-dir', folder)
         assert done.returncode == 0, done.stderr
         assert 'face/all/AP' in done.stdout + done.stderr
-        assert out.is_file()
+        report = load_report(folder / 'report.json')
+        assert list(report['conditions']) == ['clean']
+        assert report['conditions']['clean']['data']['confidence'] == 'margins'
+        protocol = report['protocol']
+        assert protocol['scales'] == [0.5, 1.0]
+        assert protocol['test_cfg']['score_thr'] == 0.01
+        assert protocol['merge']['nms']['iou_threshold'] == 0.3
+        for name in ('report.md', 'curves.npz', 'plots/f_beta.png',
+                     'plots/precision_recall.png'):
+            assert (folder / name).stat().st_size > 0
+
+    @pytest.mark.parametrize('form', ['npz', 'txt'])
+    def test_saved_predictions_give_the_same_numbers(self, trained, form):
+        """Written by tools/test.py, judged again by tools/eval_predictions.py."""
+        folder = trained / f'again_{form}'
+        done = run('test.py', trained / 'detector.py',
+                   trained / 'train' / 'epoch_1.pth', '--save-predictions', form,
+                   '--work-dir', folder)
+        assert done.returncode == 0, done.stderr
+        path = folder / 'predictions' / ('clean.npz' if form == 'npz' else 'clean')
+        text = trained / 'data' / 'wider_face_split' / 'wider_face_val_bbx_gt.txt'
+        done = run('eval_predictions.py', f'clean={path}', '--gt', text, '--out',
+                   folder / 'eval')
+        assert done.returncode == 0, done.stderr
+        numbers = [
+            load_report(where / 'report.json')['conditions']['clean']['numbers']
+            for where in (folder, folder / 'eval')]
+        # The text format has no margins: the scores' log-odds differ a little.
+        exact = numbers[0].keys() if form == 'npz' else [
+            key for key in numbers[0] if '/AF' not in key]
+        for key in exact:
+            assert numbers[1][key] == pytest.approx(
+                numbers[0][key], abs=1e-12, nan_ok=True), key
+        if form == 'txt':
+            done = run('test.py', trained / 'detector.py',
+                       trained / 'train' / 'epoch_1.pth', '--save-predictions', form,
+                       '--work-dir', folder)
+            assert done.returncode != 0
+            assert 'holds predictions already' in done.stderr
 
     def test_attack_writes_everything(self, attacked):
         folder = attacked / 'attack'
@@ -168,6 +208,8 @@ class TestWhole:
         assert (final - initial).abs().max() > 0.05
         report = json.loads((folder / 'report.json').read_text())
         assert list(report['conditions']) == ['clean', 'grey', 'patch']
+        assert list(report['comparisons']) == ['grey', 'patch']
+        assert report['conditions']['patch']['numbers']['num_patches'] == 6
         assert len(list((folder / 'pictures').glob('*.png'))) == 1
         assert 'calibrated' in (attacked / 'attack.log').read_text()
 

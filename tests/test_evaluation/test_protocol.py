@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdet_facepatch.evaluation import protocol
+from mmdet_facepatch.evaluation import load_ground_truth, protocol
 from mmdet_facepatch.evaluation.protocol import (
     ImageRecord,
+    ThresholdBins,
     average_precision,
+    best_patch_scores,
     calibrated_delta,
     counts_at,
-    load_subsets,
     match_detections,
     normalise_scores,
     on_patch,
@@ -40,60 +41,85 @@ def oracle_iou(det, gt):
     return inter / (area_det + area_gt - inter)
 
 
-def oracle_image(dets, gts, keep):
-    """Of detections in score order: in the count? recalled faces so far?"""
-    recalled = [0] * len(gts)  # 1 found, -1 used up as ignored
-    proposal = [1] * len(dets)
-    recall_so_far = [0] * len(dets)
-    for d, det in enumerate(dets):
+def oracle_best(dets, gts):
+    """Of each detection: highest overlap, and the first face that has it."""
+    found = []
+    for det in dets:
         best, best_face = -1.0, None
         for g, gt in enumerate(gts):
             overlap = oracle_iou(det, gt)
             if overlap > best:
                 best, best_face = overlap, g
-        if best >= 0.5:
-            if not keep[best_face]:
-                recalled[best_face] = -1
+        found.append((best, best_face))
+    return found
+
+
+def oracle_image(best, keep):
+    """Of detections in score order: in the count? recalled faces so far?"""
+    recalled = [0] * len(keep)  # 1 found, -1 used up as ignored
+    proposal = [1] * len(best)
+    recall_so_far = [0] * len(best)
+    for d, (overlap, face) in enumerate(best):
+        if overlap >= 0.5:
+            if not keep[face]:
+                recalled[face] = -1
                 proposal[d] = -1
-            elif recalled[best_face] == 0:
-                recalled[best_face] = 1
+            elif recalled[face] == 0:
+                recalled[face] = 1
         recall_so_far[d] = recalled.count(1)
     return proposal, recall_so_far
 
 
-def oracle_curve(images, keeps, thresholds):
+def oracle_sorted(images):
+    """Per image the scores, highest first, and the best face of each."""
+    prepared = []
+    for boxes, scores, gts in images:
+        order = sorted(range(len(scores)), key=lambda i: -scores[i])
+        best = oracle_best([boxes[i] for i in order], gts)
+        prepared.append(([scores[i] for i in order], best, len(gts)))
+    return prepared
+
+
+def oracle_curve(prepared, keeps, thresholds):
     """Proposals and recalled faces at each threshold, and the face count.
 
-    images: list of (boxes, scores, gts); scores already as thresholds want them.
+    Scores are already as the thresholds want them.
     """
     proposals = [0] * len(thresholds)
     found = [0] * len(thresholds)
     count_face = 0
-    for (boxes, scores, gts), keep in zip(images, keeps, strict=True):
+    for (scores, best, num_faces), keep in zip(prepared, keeps, strict=True):
         count_face += sum(keep)
-        if len(gts) == 0 or len(boxes) == 0:
+        if num_faces == 0 or len(scores) == 0:
             continue
-        order = sorted(range(len(scores)), key=lambda i: -scores[i])
-        scores = [scores[i] for i in order]
-        proposal, recall = oracle_image([boxes[i] for i in order], gts, keep)
+        proposal, recall = oracle_image(best, keep)
+        so_far = [proposal[: d + 1].count(1) for d in range(len(proposal))]
         for t, threshold in enumerate(thresholds):
-            above = [i for i, score in enumerate(scores) if score >= threshold]
+            above = [i for i in range(len(scores)) if scores[i] >= threshold]
             if above:
-                last = above[-1]
-                proposals[t] += proposal[: last + 1].count(1)
-                found[t] += recall[last]
+                proposals[t] += so_far[above[-1]]
+                found[t] += recall[above[-1]]
     return proposals, found, count_face
 
 
-def oracle_ap(images, keeps):
-    everything = [score for _, scores, _ in images for score in scores]
+def oracle_normalised(prepared):
+    everything = [score for scores, *_ in prepared for score in scores]
     low, high = min(everything), max(everything)
-    images = [
-        (boxes, [(score - low) / (high - low) for score in scores], gts)
-        for boxes, scores, gts in images
+    return [
+        ([(score - low) / (high - low) for score in scores], best, num_faces)
+        for scores, best, num_faces in prepared
     ]
-    thresholds = [1 - t / 1000 for t in range(1, 1001)]
-    proposals, found, count_face = oracle_curve(images, keeps, thresholds)
+
+
+AP_THRESHOLDS = [1 - t / 1000 for t in range(1, 1001)]
+
+
+def oracle_ap(images, keeps):
+    prepared = oracle_normalised(oracle_sorted(images))
+    return oracle_voc_ap(*oracle_curve(prepared, keeps, AP_THRESHOLDS))
+
+
+def oracle_voc_ap(proposals, found, count_face):
     precision = [
         f / p if p else math.nan for f, p in zip(found, proposals, strict=True)
     ]
@@ -159,7 +185,7 @@ several_images = st.lists(image(), min_size=1, max_size=4)
 def test_matching_equals_oracle(case):
     (boxes, _, gts), keep = case
     matches = match_detections(boxes, gts, keep)
-    proposal, recall = oracle_image(boxes, gts, keep)
+    proposal, recall = oracle_image(oracle_best(boxes, gts), keep)
     assert np.cumsum(matches.status == 1).tolist() == recall
     assert [1 if s >= 0 else -1 for s in matches.status] == proposal
     assert matches.gt_found.sum() == (recall[-1] if recall else 0)
@@ -178,7 +204,8 @@ def test_counts_equal_oracle_at_raw_scores(cases):
     pool = pool_matches(to_records(images))
     status = pool.status(flat(keeps))
     thresholds = [0.0, 0.25, 0.5, 0.51, 0.9375, 1.0, 1.5]
-    proposals, found, count_face = oracle_curve(images, keeps, thresholds)
+    prepared = oracle_sorted(images)
+    proposals, found, count_face = oracle_curve(prepared, keeps, thresholds)
     counted = counts_at(pool.scores, status, thresholds)
     assert counted[0].tolist() == proposals
     assert counted[1].tolist() == found
@@ -204,7 +231,7 @@ def test_ap_equals_oracle(cases):
         assert ap == pytest.approx(oracle_ap(images, keeps), abs=1e-12)
     else:
         # The official normalisation is 0/0 here; documented: one point.
-        proposals, found, _ = oracle_curve(images, keeps, [-math.inf])
+        proposals, found, _ = oracle_curve(oracle_sorted(images), keeps, [-math.inf])
         precision = found[0] / proposals[0] if proposals[0] else 0.0
         expected = precision * found[0] / count_face
         assert ap == pytest.approx(expected, abs=1e-12)
@@ -232,7 +259,7 @@ def test_calibrated_delta_is_the_lowest(cases, least):
     pool = pool_matches(to_records(images))
     status = pool.status(flat(keeps))
     observed = sorted({score for _, scores, _ in images for score in scores})
-    proposals, found, _ = oracle_curve(images, keeps, observed)
+    proposals, found, _ = oracle_curve(oracle_sorted(images), keeps, observed)
     good = [
         (p, f) for p, f in zip(proposals, found, strict=True) if p and f / p >= least
     ]
@@ -409,6 +436,55 @@ def test_many_images_equal_oracle():
     assert set(status.tolist()) == {-1, 0, 1}
 
 
+def _synthetic_detections(rng, gts):
+    """Hits, near misses, duplicates, noise, ties, boxes outside, without extent."""
+    size = np.maximum(gts[:, 2:] - gts[:, :2], 1)
+    jitter = rng.normal(0, 0.12, (len(gts), 4)) * np.tile(size, 2)
+    jitter[rng.random(len(gts)) < 0.2] = 0
+    near = (gts + jitter)[rng.random(len(gts)) < 0.8]
+    twins = near[rng.random(len(near)) < 0.2]
+    between = (gts[:-1] + gts[1:]) / 2
+    between = between[rng.random(len(between)) < 0.05]
+    corner = rng.uniform(-300, 1300, (rng.integers(0, 6), 2))
+    noise = np.concatenate([corner, corner + rng.uniform(0, 150, corner.shape)], 1)
+    points = np.repeat(rng.uniform(0, 900, (rng.integers(0, 2), 2)), 2, axis=0)
+    boxes = np.concatenate([near, twins, between, noise, points.reshape(-1, 4)])
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
+    if rng.random() < 0.5:
+        boxes = boxes.round()  # ties in IoU
+    scores = rng.random(len(boxes))
+    tied = rng.random(len(boxes)) < 0.5
+    scores[tied] = scores[tied].round(2)
+    return (boxes, scores) if rng.random() > 0.03 else (boxes[:0], scores[:0])
+
+
+@pytest.mark.slow
+def test_whole_annotation_equals_oracle(widerface_root):
+    """All 3,226 images, four subsets: equal counts at each threshold, equal AP."""
+    faces = load_ground_truth(widerface_root / 'eval_tools' / 'ground_truth')
+    rng = np.random.default_rng(0)
+    images = [
+        (*(x.tolist() for x in _synthetic_detections(rng, f.boxes)), f.boxes.tolist())
+        for f in faces.values()
+    ]
+    pool = pool_matches(to_records(images))
+    prepared = oracle_normalised(oracle_sorted(images))
+    for subset in ('easy', 'medium', 'hard', 'all'):
+        keeps = [
+            f.keep.get(subset, np.ones(len(f.boxes), bool)) for f in faces.values()
+        ]
+        keep = np.concatenate(keeps)
+        expected = oracle_curve(prepared, [k.tolist() for k in keeps], AP_THRESHOLDS)
+        counted = counts_at(
+            normalise_scores(pool.scores), pool.status(keep), AP_THRESHOLDS
+        )
+        assert counted[0].tolist() == expected[0]
+        assert counted[1].tolist() == expected[1]
+        ap = average_precision(pool.scores, pool.status(keep), int(keep.sum()))
+        assert ap == pytest.approx(oracle_voc_ap(*expected), abs=1e-9)
+        assert 0.1 < ap < 0.9
+
+
 def test_scores_times_a_twentieth():
     """AP does not see it; precision and recall at delta do."""
     images, keeps = _many_images()
@@ -472,6 +548,67 @@ def test_pool_leaves_boxes_on_a_face_to_the_face():
     assert pool.status([True]).tolist() == [1, 0, 0]
 
 
+def test_best_patch_scores():
+    patches = [[10, 10, 20, 20], [40, 40, 50, 50], [80, 80, 90, 90]]
+    boxes = [patches[0], [10, 10, 20, 18], patches[1], [0, 0, 5, 5]]
+    best = best_patch_scores(boxes, [0.5, 0.75, 0.25, 0.9], patches)
+    assert best.tolist() == [0.75, 0.25, 0.0]
+    assert best_patch_scores(boxes, [0.5] * 4, np.zeros((0, 4))).shape == (0,)
+    assert best_patch_scores(np.zeros((0, 4)), [], patches).tolist() == [0.0] * 3
+
+
+def test_pool_counts_patch_scores_without_boxes_on_faces():
+    record = ImageRecord(
+        img_id='event/a',
+        det_boxes=np.array([[0.0, 0, 9, 9], [40, 40, 49, 49]]),
+        det_scores=np.array([0.9, 0.25]),
+        gt_boxes=np.array([[0.0, 0, 9, 9]]),
+        patch_boxes=np.array([[0, 0, 10, 10], [40, 40, 50, 50]]),
+    )
+    assert pool_matches([record]).patch_scores.tolist() == [0.0, 0.25]
+
+
+def test_pool_keeps_margins_with_their_scores():
+    def record(img_id, margins):
+        return ImageRecord(
+            img_id=img_id,
+            det_boxes=np.zeros((2, 4)),
+            det_scores=np.array([0.25, 0.75]),
+            gt_boxes=np.zeros((0, 4)),
+            det_margins=margins,
+        )
+
+    with_margins = record('e/a', np.array([-1.0, 1.0]))
+    nothing = ImageRecord('e/c', np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)))
+    pool = pool_matches([with_margins, nothing])
+    assert pool.margins.tolist() == [1.0, -1.0]
+    assert pool_matches([record('e/b', None)]).margins is None
+    with pytest.raises(ValueError, match='e/a have margins, those of e/b have none'):
+        pool_matches([with_margins, record('e/b', None)])
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 2)), max_size=30),
+    st.lists(st.integers(-1, 9), max_size=6).map(sorted),
+)
+def test_bins_count_what_reaches_each_threshold(scored, thresholds):
+    scores = np.array([score for score, _ in scored], dtype=np.float64)
+    image = np.array([i for _, i in scored], dtype=np.int64)
+    bins = ThresholdBins.of(scores, thresholds)
+    mask = scores % 3 != 0
+    expected = [[int((scores[mask & (image == i)] >= t).sum()) for t in thresholds]
+                for i in range(3)]
+    by_image = bins.counts_by_image(mask, image, 3)
+    assert by_image.tolist() == expected
+    assert bins.counts(mask).tolist() == by_image.sum(axis=0).tolist()
+
+
+def test_bins_need_ascending_thresholds():
+    with pytest.raises(ValueError, match='ascend'):
+        ThresholdBins.of([0.5], [0.9, 0.5])
+
+
 def test_pool_of_nothing():
     pool = pool_matches([])
     assert pool.num_faces == 0
@@ -490,111 +627,3 @@ def test_wrong_arguments():
         calibrated_delta([0.5], [1], 0)
     with pytest.raises(ValueError, match='3 entries for 1 faces'):
         pool_matches(to_records([(face, [0.5], face)])).status([True] * 3)
-
-
-# --------------------------------------------------------------------------
-# Subset lists.
-
-
-def cell(*items):
-    array = np.empty((len(items), 1), dtype=object)
-    for i, item in enumerate(items):
-        array[i, 0] = item
-    return array
-
-
-def write_subset(path, kept, num_faces=300, compress=False):
-    """A list of one event with two images; the second keeps nothing."""
-    savemat = pytest.importorskip('scipy.io').savemat
-    savemat(
-        path,
-        {
-            'event_list': cell('0--Parade'),
-            'file_list': cell(cell('a.jpg.jpg', 'b')),
-            'face_bbx_list': cell(cell(np.ones((num_faces, 4)), np.ones((2, 4)))),
-            'gt_list': cell(cell(kept, np.zeros((0, 0), dtype=np.uint8))),
-        },
-        do_compression=compress,
-    )
-
-
-def test_load_subsets(tmp_path):
-    write_subset(tmp_path / 'wider_easy_val.mat', np.array([[1], [200], [255]], 'u1'))
-    subsets = load_subsets(tmp_path, names=('easy',))
-    assert list(subsets) == ['easy']
-    masks = subsets['easy']
-    assert list(masks) == ['0--Parade/a.jpg.jpg', '0--Parade/b']
-    assert np.flatnonzero(masks['0--Parade/a.jpg.jpg']).tolist() == [0, 199, 254]
-    assert masks['0--Parade/a.jpg.jpg'].shape == (300,)
-    assert masks['0--Parade/b'].tolist() == [False, False]
-
-
-def test_load_subsets_says_what_is_wrong(tmp_path):
-    with pytest.raises(FileNotFoundError, match='wider_easy_val.mat'):
-        load_subsets(tmp_path)
-    (tmp_path / 'wider_easy_val.mat').write_bytes(b'not a mat file' * 20)
-    with pytest.raises(ValueError, match=r'wider_easy_val.mat is not a readable'):
-        load_subsets(tmp_path)
-    (tmp_path / 'wider_easy_val.mat').write_bytes(b'')
-    with pytest.raises(ValueError, match=r'wider_easy_val.mat is not a readable'):
-        load_subsets(tmp_path)
-    write_subset(tmp_path / 'wider_easy_val.mat', np.array([[4]], 'u1'), 3)
-    with pytest.raises(ValueError, match='0--Parade/a.* names face 4 of 3'):
-        load_subsets(tmp_path)
-    write_subset(tmp_path / 'wider_easy_val.mat', np.array([[2], [2]], 'u1'))
-    with pytest.raises(ValueError, match='names a face twice'):
-        load_subsets(tmp_path)
-
-
-@pytest.mark.parametrize('compress', [False, True])
-def test_cut_off_subset_lists(tmp_path, compress):
-    path = tmp_path / 'wider_easy_val.mat'
-    write_subset(path, np.array([[2]], 'u1'), compress=compress)
-    raw = path.read_bytes()
-    assert load_subsets(tmp_path, names=('easy',))['easy']
-    for length in np.linspace(0, len(raw) - 1, 40, dtype=int):
-        path.write_bytes(raw[:length])
-        with pytest.raises(ValueError, match=r'wider_easy_val.mat'):
-            load_subsets(tmp_path, names=('easy',))
-
-
-def test_damaged_subset_lists(tmp_path):
-    """Each byte of the compressed part matters; none may crash the process."""
-    path = tmp_path / 'wider_easy_val.mat'
-    write_subset(path, np.array([[2]], 'u1'), compress=True)
-    raw = path.read_bytes()
-    for position in range(128, len(raw)):
-        damaged = bytearray(raw)
-        damaged[position] ^= 0x55
-        path.write_bytes(bytes(damaged))
-        with pytest.raises(ValueError, match=r'wider_easy_val.mat is not a readable'):
-            load_subsets(tmp_path, names=('easy',))
-
-
-def test_other_mat_files(tmp_path):
-    savemat = pytest.importorskip('scipy.io').savemat
-    path = tmp_path / 'wider_easy_val.mat'
-    savemat(path, {'event_list': cell('a')})
-    with pytest.raises(ValueError, match=r"lacks \['file_list'"):
-        load_subsets(tmp_path)
-    keys = ('event_list', 'file_list', 'face_bbx_list', 'gt_list')
-    savemat(path, {key: np.ones((2, 1)) for key in keys})
-    with pytest.raises(ValueError, match='not laid out as an official subset list'):
-        load_subsets(tmp_path)
-
-
-def test_official_subsets(widerface_root):
-    """The counts that the protocol's description states."""
-    subsets = load_subsets(widerface_root / 'eval_tools' / 'ground_truth')
-    easy, medium, hard = (subsets[name] for name in ('easy', 'medium', 'hard'))
-    kept = {name: sum(m.sum() for m in s.values()) for name, s in subsets.items()}
-    assert kept == {'easy': 7211, 'medium': 13319, 'hard': 31958}
-    empty = {name: sum(not m.any() for m in s.values()) for name, s in subsets.items()}
-    assert empty == {'easy': 622, 'medium': 207, 'hard': 7}
-    assert len(easy) == len(medium) == len(hard) == 3226
-    assert sum(len(mask) for mask in hard.values()) == 39708
-    for img_id, mask in easy.items():
-        assert not (mask & ~medium[img_id]).any()
-        assert not (medium[img_id] & ~hard[img_id]).any()
-    # A face without extent, kept all the same.
-    assert hard['39--Ice_Skating/39_Ice_Skating_iceskiing_39_583'][7]

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mmdet_facepatch.evaluation.bootstrap import Interval
+from mmdet_facepatch.evaluation.evaluate import EvaluationSettings, evaluate_faces
+from mmdet_facepatch.evaluation.protocol import ImageRecord
 from mmdet_facepatch.evaluation.report import (
     SCHEMA_VERSION,
     format_report,
     load_report,
     report_to_markdown,
+    save_curves,
     save_report,
 )
 
 SUBSETS = ('easy', 'medium', 'hard', 'all')
 
 
-def metrics(precision, recall, delta=0.75, on_patch=None, prefix='face/'):
+def metrics(precision, recall, delta=0.75, on_patch=None):
     values = {'calibrated_delta': delta, 'num_images': 115.0}
     for subset in SUBSETS:
         values[f'{subset}/AP'] = recall
+        values[f'{subset}/AF0.5'] = recall / 2
         values[f'{subset}/num_faces'] = 12.0
         for name in ('0.99', '0.9', 'calibrated'):
             values[f'{subset}/precision@{name}'] = precision
             values[f'{subset}/recall@{name}'] = recall
+            values[f'{subset}/true_positives@{name}'] = 7.0
+            values[f'{subset}/duplicates@{name}'] = 1.0
+            values[f'{subset}/other_false_positives@{name}'] = 2.0
+            values[f'silent_images@{name}'] = 0.25
+            values[f'height:16-32/precision@{name}'] = precision
+            values[f'height:16-32/recall@{name}'] = recall / 4
             if on_patch is not None:
                 values[f'{subset}/on_patch@{name}'] = on_patch
-    return {prefix + key: value for key, value in values.items()}
+    return values
 
 
 CONDITIONS = {
@@ -55,7 +67,31 @@ condition         Easy       Medium         Hard          All
 -------------------------------------------------------------
 clean           0.7340       0.7340       0.7340       0.7340
 noise           0.2500       0.2500       0.2500       0.2500
-patch           0.0000       0.0000       0.0000       0.0000"""
+patch           0.0000       0.0000       0.0000       0.0000
+
+AF_beta, All
+----------------------
+condition     beta 0.5
+----------------------
+clean           0.3670
+noise           0.1250
+patch           0.0000
+
+detections, All, and images without any (silent) at delta 0.99
+--------------------------------------------------------------------------
+condition    true pos.   duplicates     on patch  other false   silent (%)
+--------------------------------------------------------------------------
+clean                7            1            -            2         25.0
+noise                7            1            0            2         25.0
+patch                7            1           31            2         25.0
+
+precision/recall (%) by face height in pixels at delta 0.99
+----------------------
+condition        16-32
+----------------------
+clean        99.0/18.4
+noise        100.0/6.2
+patch            -/0.0"""
 
 
 def test_layout():
@@ -71,12 +107,15 @@ def test_fits_a_terminal():
 
 def test_blocks_in_order():
     text = format_report(CONDITIONS)
-    titles = [line for line in text.splitlines() if 'delta' in line or line == 'AP']
+    titles = [line for line in text.splitlines() if line.startswith(('prec', 'A', 'd'))]
     assert titles == [
         'precision/recall (%) at delta 0.99',
         'precision/recall (%) at delta 0.9',
         'precision/recall (%) at delta calibrated (0.75)',
         'AP',
+        'AF_beta, All',
+        'detections, All, and images without any (silent) at delta calibrated',
+        'precision/recall (%) by face height in pixels at delta calibrated',
     ]
 
 
@@ -91,16 +130,21 @@ def test_on_patch_only_where_measured():
     assert 'on patch' not in format_report({'clean': CONDITIONS['clean']})
 
 
-def test_prefix_is_optional():
-    bare = {'clean': metrics(0.99, 0.734, prefix='')}
-    assert format_report(bare) == format_report({'clean': CONDITIONS['clean']})
-    other = {'clean': metrics(0.99, 0.734, prefix='val/')}
-    assert format_report(other, prefix='val') == format_report(bare)
+def test_intervals():
+    intervals = {'clean': {'all/recall@calibrated': Interval(0.7, 0.75)}}
+    lines = format_report(CONDITIONS, intervals).splitlines()
+    title = lines.index(
+        'intervals by bootstrap over images, All, at delta calibrated'
+    )
+    assert lines[title + 2].split('  ')[-1].strip() == 'AF0.5'
+    assert lines[title + 4].split() == ['clean', '-', '[70.0,', '75.0]', '-', '-']
+    assert lines[title + 5].split() == ['noise', '-', '-', '-', '-']
+    assert not any('bootstrap' in line for line in format_report(CONDITIONS).split())
 
 
 def test_missing_subset_is_a_dash():
     values = metrics(0.5, 0.5)
-    only_all = {k: v for k, v in values.items() if '/easy/' not in k}
+    only_all = {k: v for k, v in values.items() if not k.startswith('easy/')}
     lines = format_report({'a': values, 'b': only_all}, deltas=['0.9']).splitlines()
     row = next(line for line in lines if line.startswith('b'))
     assert row.split()[1:] == ['-/-', '50.0/50.0', '50.0/50.0', '50.0/50.0']
@@ -110,7 +154,7 @@ def test_markdown():
     lines = report_to_markdown(
         {'a|b': metrics(0.99, 0.734)}, deltas=['0.99'], caption='Text.'
     ).splitlines()
-    assert lines == [
+    assert lines[:14] == [
         'Text.',
         '',
         '**precision/recall (%) at delta 0.99**',
@@ -124,7 +168,18 @@ def test_markdown():
         '| condition | Easy | Medium | Hard | All |',
         '| --- | ---: | ---: | ---: | ---: |',
         '| a\\|b | 0.7340 | 0.7340 | 0.7340 | 0.7340 |',
+        '',
     ]
+
+
+def test_markdown_has_attributes():
+    values = metrics(0.99, 0.734)
+    for name, recall in (('clear', 0.9), ('normal', 0.5), ('heavy', math.nan)):
+        values[f'blur:{name}/recall@calibrated'] = recall
+    text = report_to_markdown({'clean': values})
+    assert '**recall (%) by blur at delta calibrated**' in text
+    assert text.endswith('| clean | 90.0 | 50.0 | - |')
+    assert 'by pose' not in text
 
 
 def test_wrong_arguments():
@@ -136,39 +191,96 @@ def test_wrong_arguments():
         format_report(CONDITIONS, deltas=['0.7'])
 
 
+def evaluations(**settings):
+    """A clean and an attacked run of two images."""
+    settings = EvaluationSettings(bootstrap=20, deltas=(0.9,), **settings)
+    face, elsewhere = [10.0, 10, 29, 29], [60.0, 60, 79, 79]
+    result = {}
+    patched = [[0, 0, 5, 5]]
+    for name, margin, patches in (('clean', 3.0, None), ('patch', -1.0, patched)):
+        records = [
+            ImageRecord(
+                img_id=f'e/{i}',
+                det_boxes=np.array([face, elsewhere]),
+                det_scores=1 / (1 + np.exp(-np.array([margin + i, -3.0]))),
+                gt_boxes=np.array([face]),
+                det_margins=np.array([margin + i, -3.0]),
+                patch_boxes=None if patches is None else np.array(patches),
+            )
+            for i in range(2)
+        ]
+        result[name] = evaluate_faces(records, settings)
+    return result
+
+
 def test_file_round_trip(tmp_path):
     path = tmp_path / 'report.json'
+    found = evaluations()
     protocol = dict(scales=(0.5, 1), score_thr=np.float32(0.5), subset=None)
-    save_report(path, CONDITIONS, protocol, extra=dict(seed=3))
+    save_report(path, found, protocol)
     raw = json.loads(path.read_text())
-    assert raw['schema_version'] == SCHEMA_VERSION
+    assert raw['schema_version'] == SCHEMA_VERSION == 2
+    settings = raw['protocol'].pop('settings')
+    assert settings['deltas'] == [0.9] and settings['margin_range'] == [-20, 40]
     assert raw['protocol'] == dict(scales=[0.5, 1], score_thr=0.5, subset=None)
-    assert raw['seed'] == 3
-    assert raw['conditions']['patch']['face/all/precision@0.99'] is None
-    assert list(raw['conditions']) == ['clean', 'noise', 'patch']
+    assert list(raw['conditions']) == ['clean', 'patch']
+    assert raw['conditions']['clean']['data']['confidence'] == 'margins'
+    assert raw['conditions']['patch']['numbers']['all/precision@0.9'] is None
     loaded = load_report(path)
-    assert math.isnan(loaded['conditions']['patch']['face/all/precision@0.99'])
-    assert format_report(loaded['conditions']) == format_report(CONDITIONS)
+    for name, evaluation in found.items():
+        numbers = loaded['conditions'][name]['numbers']
+        assert numbers == pytest.approx(dict(evaluation.numbers), abs=0, nan_ok=True)
+        for key, interval in loaded['conditions'][name]['intervals'].items():
+            assert repr(interval) == repr(evaluation.intervals[key])
     assert [file.name for file in tmp_path.iterdir()] == ['report.json']
+
+
+def test_comparison_with_the_first_condition(tmp_path):
+    path = tmp_path / 'report.json'
+    found = evaluations()
+    save_report(path, found, {})
+    comparisons = load_report(path)['comparisons']
+    assert list(comparisons) == ['patch']
+    assert comparisons['patch']['reference'] == 'clean'
+    difference = comparisons['patch']['differences']['all/AF0.5']
+    assert set(difference) == {'value', 'low', 'high', 'undefined'}
+    clean, patch = (found[name].numbers['all/AF0.5'] for name in ('clean', 'patch'))
+    assert difference['value'] == patch - clean < 0
+    assert difference['low'] <= difference['value'] <= difference['high']
+
+
+def test_curves_of_all_conditions(tmp_path):
+    found = evaluations()
+    save_curves(tmp_path / 'curves.npz', found)
+    with np.load(tmp_path / 'curves.npz', allow_pickle=False) as content:
+        assert len(content['clean/margin_thresholds']) == 1000
+        for name, evaluation in found.items():
+            for key, values in evaluation.curves.items():
+                assert np.array_equal(content[f'{name}/{key}'], values, equal_nan=True)
+    assert [file.name for file in tmp_path.iterdir()] == ['curves.npz']
 
 
 def test_a_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):
     path = tmp_path / 'report.json'
-    save_report(path, CONDITIONS, {})
+    found = evaluations()
+    save_report(path, found, {})
     before = path.read_text()
+    infinite = replace(found['clean'], numbers={'all/AP': math.inf})
     with pytest.raises(ValueError):
-        save_report(path, {'a': {'all/AP': math.inf}}, {})
+        save_report(path, {'clean': infinite}, {})
     with pytest.raises(TypeError):
-        save_report(path, CONDITIONS, dict(nms=object()))
-    with pytest.raises(ValueError, match=r"extra must not contain \['protocol'\]"):
-        save_report(path, CONDITIONS, {}, extra=dict(protocol=1))
+        save_report(path, found, dict(nms=object()))
+    with pytest.raises(ValueError, match="protocol must not have 'settings'"):
+        save_report(path, found, dict(settings=1))
+    with pytest.raises(ValueError, match='no condition'):
+        save_report(path, {}, {})
 
     def full_disk(_):
         raise OSError('No space left on device')
 
     monkeypatch.setattr('os.fsync', full_disk)
     with pytest.raises(OSError, match='No space'):
-        save_report(path, {}, {})
+        save_report(path, found, {})
     assert path.read_text() == before
     assert [file.name for file in tmp_path.iterdir()] == ['report.json']
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+import multiprocessing
 
 import numpy as np
 import pytest
 import torch
-from mmdet.registry import METRICS
+import torch.distributed as dist
+from mmdet.registry import DATASETS, METRICS
 from mmdet.structures import DetDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
+from PIL import Image
 
-from mmdet_facepatch.evaluation import WiderFaceMetric
+from mmdet_facepatch.evaluation import WiderFaceMetric, load_ground_truth
 from mmdet_facepatch.evaluation.protocol import (
     average_precision,
-    load_subsets,
     match_detections,
 )
 
@@ -67,10 +70,11 @@ def three_images(**extra):
 
 
 def test_numbers():
-    metrics = evaluate(three_images())
+    metrics = evaluate(three_images(), betas=(0.5,), bootstrap=0)
     assert metrics == pytest.approx(
         {
             'face/all/AP': metrics['face/all/AP'],
+            'face/all/AF0.5': metrics['face/all/AF0.5'],
             'face/all/precision@0.99': 1.0,
             'face/all/recall@0.99': 0.25,
             'face/all/precision@0.9': 2 / 3,
@@ -83,12 +87,37 @@ def test_numbers():
             'face/calibrated_delta': float(np.float32(0.995)),
             'face/num_images': 3.0,
             'face/num_images_without_faces': 0.0,
+            'face/silent_images@0.99': 2 / 3,
+            'face/silent_images@0.9': 1 / 3,
+            'face/silent_images@0.5': 1 / 3,
+            'face/silent_images@calibrated': 2 / 3,
         },
         abs=1e-12,
     )
     assert all(type(value) is float for value in metrics.values())
     # Precision 1 at recall 1/4, then 2/3 at 1/2 (0.6 is a duplicate).
     assert metrics['face/all/AP'] == pytest.approx(0.25 + 0.25 * 2 / 3, abs=1e-12)
+
+
+def test_everything_else_is_in_the_evaluation():
+    metric = WiderFaceMetric(bootstrap=20)
+    assert metric.evaluation is None
+    evaluate(three_images(), metric=metric)
+    assert metric.evaluation.numbers['all/duplicates@0.5'] == 1
+    assert len(metric.evaluation.replicates['all/AP']) == 20
+    assert [record.img_id for record in metric.records] == ['e/a', 'e/b', 'e/c']
+    assert metric.evaluation.data['confidence'] == 'scores'
+
+
+def test_margins_are_used_where_there_are_any():
+    one = sample('e/a', [FACE_A], [1.0], [FACE_A])
+    one.pred_instances.margins = torch.tensor([25.0])
+    metric = WiderFaceMetric(bootstrap=0)
+    evaluate([one], metric=metric)
+    curve = metric.evaluation.curves['all/F0.5']
+    thresholds = metric.evaluation.curves['margin_thresholds']
+    assert curve.tolist() == (thresholds <= 25).astype(float).tolist()
+    assert metric.evaluation.data['confidence'] == 'margins'
 
 
 def test_detections_on_a_patch_are_counted_apart():
@@ -203,14 +232,15 @@ def test_other_classes_are_left_out():
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(scores=torch.tensor([math.nan])), 'e/a: a score is NaN or infinite'),
-        (dict(scores=torch.tensor([math.inf])), 'e/a: a score is NaN or infinite'),
-        (dict(scores=torch.tensor([1.5])), r'e/a: scores .* in \[0, 1\]'),
-        (dict(scores=torch.tensor([-0.5])), r'e/a: scores .* in \[0, 1\]'),
-        (dict(bboxes=torch.tensor([[0, 0, math.nan, 9]])), 'e/a: one of the detected'),
-        (dict(bboxes=torch.tensor([[0, 0, math.inf, 9]])), 'e/a: one of the detected'),
-        (dict(bboxes=torch.tensor([[9.0, 0, 0, 9]])), 'e/a: .* negative size'),
-        (dict(bboxes=torch.zeros(1, 5)), r'e/a: .* shape \(1, 5\)'),
+        (dict(scores=torch.tensor([math.nan])), 'e/a: .*scores'),
+        (dict(scores=torch.tensor([math.inf])), 'e/a: .*scores'),
+        (dict(scores=torch.tensor([1.5])), r'e/a: .*scores.* \[0, 1\]'),
+        (dict(scores=torch.tensor([-0.5])), r'e/a: .*scores.* \[0, 1\]'),
+        (dict(bboxes=torch.tensor([[0, 0, math.nan, 9]])), 'e/a: .*boxes'),
+        (dict(bboxes=torch.tensor([[0, 0, math.inf, 9]])), 'e/a: .*boxes'),
+        (dict(bboxes=torch.tensor([[9.0, 0, 0, 9]])), 'e/a: .* x2 < x1'),
+        (dict(bboxes=torch.zeros(1, 5)), r'e/a: .* \(1, 5\)'),
+        (dict(margins=torch.tensor([math.nan])), 'e/a: .*margins'),
     ],
 )
 def test_bad_predictions_name_the_image(change, message):
@@ -224,7 +254,7 @@ def test_bad_predictions_name_the_image(change, message):
 def test_number_of_scores():
     one = sample('e/a', [FACE_A], [0.9], [FACE_A]).to_dict()
     one['pred_instances'] = dict(bboxes=torch.zeros(2, 4), scores=torch.zeros(1))
-    with pytest.raises(ValueError, match='e/a: 1 scores for 2 detected boxes'):
+    with pytest.raises(ValueError, match='e/a: .*scores'):
         WiderFaceMetric().process(None, [one])
 
 
@@ -268,35 +298,33 @@ def test_wrong_arguments(arguments, message):
 
 def test_missing_subset_lists(tmp_path):
     with pytest.raises(FileNotFoundError, match='wider_easy_val.mat'):
-        WiderFaceMetric(subset_dir=str(tmp_path))
+        WiderFaceMetric(gt_dir=str(tmp_path))
 
 
-def official_samples(subsets, ids, seed=0):
-    """Samples with as many faces as the official lists say, and detections."""
+def official_samples(faces, ids, seed=0):
+    """Samples with the official faces, and detections around them."""
     rng = np.random.default_rng(seed)
     for img_id in ids:
-        count = len(subsets['hard'][img_id])
-        corner = rng.uniform(0, 800, (count, 2))
-        faces = np.concatenate([corner, corner + rng.uniform(4, 80, (count, 2))], 1)
-        boxes = faces + rng.normal(0, 2, faces.shape)
+        gts = faces[img_id].boxes
+        boxes = gts + rng.normal(0, 2, gts.shape)
         boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
-        scores = np.sort(rng.uniform(0, 1, count))[::-1].copy()
-        yield sample(img_id, boxes.tolist(), scores.tolist(), faces.tolist())
+        scores = np.sort(rng.uniform(0, 1, len(gts)))[::-1].copy()
+        yield sample(img_id, boxes.tolist(), scores.tolist(), gts.tolist())
 
 
 def test_official_subsets(widerface_root):
     gt_dir = widerface_root / 'eval_tools' / 'ground_truth'
-    subsets = load_subsets(gt_dir)
-    samples = list(official_samples(subsets, list(subsets['hard'])[:40]))
-    metrics = evaluate(samples, subset_dir=str(gt_dir), deltas=(0.5,))
+    faces = load_ground_truth(gt_dir)
+    samples = list(official_samples(faces, list(faces)[:40]))
+    metric = WiderFaceMetric(gt_dir=str(gt_dir), deltas=(0.5,))
+    metrics = evaluate(samples, metric=metric)
     for name in ('easy', 'medium', 'hard', 'all'):
         scores, status, num_faces = [], [], 0
         for one in samples:
-            keep = subsets.get(name, {}).get(one.img_id)
-            faces = np.array([face['bbox'] for face in one.instances], dtype='f4')
-            keep = np.ones(len(faces), dtype=bool) if keep is None else keep
+            official = faces[one.img_id]
+            keep = official.keep.get(name, np.ones(len(official.boxes), dtype=bool))
             predictions = one.pred_instances.numpy()
-            matches = match_detections(predictions.bboxes, faces, keep)
+            matches = match_detections(predictions.bboxes, official.boxes, keep)
             scores.append(predictions.scores)
             status.append(matches.status)
             num_faces += int(keep.sum())
@@ -308,12 +336,148 @@ def test_official_subsets(widerface_root):
         found = ((status == 1) & (scores >= 0.5)).sum()
         assert metrics[f'face/{name}/recall@0.5'] == found / num_faces
     assert metrics['face/easy/num_faces'] < metrics['face/hard/num_faces']
+    assert metric.evaluation.data['annotated_images'] == 3226
+    assert metric.evaluation.numbers['blur:heavy/num_faces'] > 0
+
+
+def test_official_faces_need_no_instances(widerface_root):
+    gt_dir = widerface_root / 'eval_tools' / 'ground_truth'
+    faces = load_ground_truth(gt_dir)
+    samples = list(official_samples(faces, list(faces)[:5]))
+    with_instances = evaluate(samples, gt_dir=str(gt_dir), bootstrap=0)
+    for one in samples:
+        one.pop('instances')
+    without = evaluate(samples, gt_dir=str(gt_dir), bootstrap=0)
+    assert without == pytest.approx(with_instances, abs=0, nan_ok=True)
 
 
 def test_data_set_that_does_not_fit_the_lists(widerface_root):
     gt_dir = str(widerface_root / 'eval_tools' / 'ground_truth')
-    with pytest.raises(ValueError, match='e/a is not in wider_easy_val.mat'):
-        evaluate([sample('e/a', faces=[FACE_A])], subset_dir=gt_dir)
+    with pytest.raises(ValueError, match='e/a is not in the official files'):
+        evaluate([sample('e/a', faces=[FACE_A])], gt_dir=gt_dir)
     img_id = '0--Parade/0_Parade_marchingband_1_465'
     with pytest.raises(ValueError, match=f'{img_id}: .* faces, the data set 1'):
-        evaluate([sample(img_id, faces=[FACE_A])], subset_dir=gt_dir)
+        evaluate([sample(img_id, faces=[FACE_A])], gt_dir=gt_dir)
+    moved = load_ground_truth(gt_dir)[img_id].boxes / 2
+    with pytest.raises(ValueError, match=f'{img_id}: .* not those of the official'):
+        evaluate([sample(img_id, faces=moved.tolist())], gt_dir=gt_dir)
+
+
+def test_ignore_flag():
+    """COCO's crowds and VOC's difficult objects, if they are to be ignored."""
+    one = sample('e/a', [FACE_A, FACE_B], [0.9, 0.8], [FACE_A, FACE_B])
+    one.instances[1]['ignore_flag'] = 1
+    counted = evaluate([one], deltas=(0.5,))
+    assert counted['face/all/num_faces'] == 2
+    ignored = evaluate([one], deltas=(0.5,), use_ignore_flag=True)
+    assert ignored['face/all/num_faces'] == 1
+    assert ignored['face/all/precision@0.5'] == 1.0
+    assert ignored['face/all/recall@0.5'] == 1.0
+
+
+def test_coco_data_set(tmp_path):
+    """mmdet's own CocoDataset: ids are numbers, crowds are flagged."""
+    Image.new('RGB', (150, 100)).save(tmp_path / 'a.jpg')
+    annotation = dict(
+        images=[dict(id=139, file_name='a.jpg', width=150, height=100)],
+        categories=[dict(id=1, name='face')],
+        annotations=[
+            dict(id=1, image_id=139, category_id=1, bbox=[10, 10, 19, 19],
+                 area=361, iscrowd=0),
+            dict(id=2, image_id=139, category_id=1, bbox=[50, 50, 40, 40],
+                 area=1600, iscrowd=1),
+        ],
+    )
+    (tmp_path / 'faces.json').write_text(json.dumps(annotation))
+    dataset = DATASETS.build(
+        dict(
+            type='CocoDataset',
+            data_root=str(tmp_path),
+            ann_file='faces.json',
+            data_prefix=dict(img=''),
+            metainfo=dict(classes=('face',)),
+            test_mode=True,
+            pipeline=[],
+        )
+    )
+    info = dataset.get_data_info(0)
+    one = sample(info['img_id'], [FACE_A], [0.95])
+    one.set_metainfo(dict(instances=info['instances']))
+    metrics = evaluate([one], use_ignore_flag=True, deltas=(0.9,))
+    assert metrics['face/all/recall@0.9'] == 1.0
+    assert metrics['face/all/num_faces'] == 1
+
+
+def test_voc_data_set(tmp_path):
+    """mmdet's XMLDataset, as its own WIDER FACE configs use."""
+    for folder in ('Annotations', 'JPEGImages'):
+        (tmp_path / folder).mkdir()
+    Image.new('RGB', (150, 100)).save(tmp_path / 'JPEGImages' / 'a.jpg')
+    (tmp_path / 'list.txt').write_text('a\n')
+    (tmp_path / 'Annotations' / 'a.xml').write_text(
+        '<annotation><size><width>150</width><height>100</height></size>'
+        '<object><name>face</name><difficult>0</difficult><bndbox><xmin>11</xmin>'
+        '<ymin>11</ymin><xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>'
+    )
+    dataset = DATASETS.build(
+        dict(
+            type='XMLDataset',
+            data_root=str(tmp_path),
+            ann_file='list.txt',
+            data_prefix=dict(sub_data_root=''),
+            metainfo=dict(classes=('face',)),
+            test_mode=True,
+            pipeline=[],
+        )
+    )
+    info = dataset.get_data_info(0)
+    one = sample(info['img_id'], [FACE_A], [0.95])
+    one.set_metainfo(dict(instances=info['instances']))
+    metric = WiderFaceMetric(deltas=(0.9,))
+    assert evaluate([one], metric=metric)['face/all/recall@0.9'] == 1.0
+    assert metric.evaluation.numbers['height:16-32/recall@0.9'] == 1.0
+
+
+def _evaluate_rank(rank, file, samples, queue):
+    dist.init_process_group(
+        'gloo', init_method=f'file://{file}', rank=rank, world_size=2
+    )
+    metric = WiderFaceMetric(bootstrap=50)
+    evaluator = Evaluator(metric)
+    # As mmengine's sampler hands them out; the last rank repeats one.
+    own = (samples + samples[:1])[rank::2]
+    for one in own:
+        evaluator.process([one])
+    metrics = evaluator.evaluate(len(samples))
+    queue.put((rank, metrics, None if rank else metric.evaluation.intervals))
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_same_numbers(tmp_path):
+    rng = np.random.default_rng(0)
+    samples = []
+    for i in range(7):
+        corner = rng.uniform(0, 200, (i, 2))
+        faces = np.concatenate([corner, corner + 30], axis=1)
+        scores = rng.uniform(0, 1, i)
+        samples.append(sample(f'e/{i}', (faces + 2).tolist(), scores, faces.tolist()))
+    context = multiprocessing.get_context('fork')
+    queue = context.Queue()
+    processes = [
+        context.Process(
+            target=_evaluate_rank, args=(rank, tmp_path / 'group', samples, queue)
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    results = {rank: rest for rank, *rest in (queue.get(timeout=120) for _ in range(2))}
+    for process in processes:
+        process.join(timeout=60)
+        assert process.exitcode == 0
+    metric = WiderFaceMetric(bootstrap=50)
+    alone = evaluate(samples, metric=metric)
+    for rank in range(2):
+        assert repr(results[rank][0]) == repr(alone)
+    assert results[0][1] == metric.evaluation.intervals

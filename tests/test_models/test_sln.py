@@ -8,8 +8,6 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from mmdet_facepatch.models.dense_heads import log_odds
-
 
 def sample(size, boxes):
     data = DetDataSample(metainfo=dict(
@@ -43,23 +41,6 @@ class TestTopDownP2:
         neck = MODELS.build(dict(type='TopDownP2', in_channels=[4, 6]))
         with pytest.raises(ValueError, match='1 maps for 2'):
             neck([torch.zeros(1, 4, 2, 2)])
-
-
-class TestLogOdds:
-
-    def test_two_classes_are_the_difference(self):
-        logits = torch.tensor([[3.0, -1.0], [0.5, 0.5]])
-        torch.testing.assert_close(log_odds(logits), torch.tensor([[4.0], [0.0]]))
-
-    def test_sigmoid_of_them_is_the_softmax(self):
-        logits = torch.randn(7, 5, dtype=torch.float64)
-        torch.testing.assert_close(
-            log_odds(logits).sigmoid(), logits.softmax(-1)[:, :-1])
-
-    def test_keeps_resolution_where_softmax_is_one(self):
-        logits = torch.tensor([[20.0, -20.0], [30.0, -20.0]])
-        assert torch.equal(logits.softmax(-1)[:, 0], torch.ones(2))
-        assert log_odds(logits)[:, 0].tolist() == [40.0, 50.0]
 
 
 class TestHeadlessMobileNetV2:

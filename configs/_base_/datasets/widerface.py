@@ -59,5 +59,5 @@ test_dataloader = val_dataloader
 
 val_evaluator = dict(
     type='WiderFaceMetric',
-    subset_dir=data_root + 'eval_tools/ground_truth')
+    gt_dir=data_root + 'eval_tools/ground_truth')
 test_evaluator = val_evaluator

@@ -40,5 +40,5 @@ val_dataloader = dict(
 # 145 steps an epoch.
 train_cfg = dict(max_epochs=6, val_interval=6)
 
-val_evaluator = dict(subset_dir=data_root + 'eval_tools/ground_truth')
+val_evaluator = dict(gt_dir=data_root + 'eval_tools/ground_truth')
 test_evaluator = val_evaluator

@@ -1,6 +1,13 @@
-"""Hooks of an attack."""
+"""Hooks of an attack and of its evaluation."""
 
+from .evaluation_report_hook import EvaluationReportHook
 from .patch_hook import PatchHook, rng_state, set_rng_state
 from .patch_report_hook import PatchReportHook
 
-__all__ = ['PatchHook', 'PatchReportHook', 'rng_state', 'set_rng_state']
+__all__ = [
+    'EvaluationReportHook',
+    'PatchHook',
+    'PatchReportHook',
+    'rng_state',
+    'set_rng_state',
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,18 @@ import mmcv
 import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
 
-from ...evaluation import format_report, match_detections, save_report
+from ...evaluation import match_detections
 from ...visualization import (
     describe_outcomes,
     draw_outcomes,
     save_png,
     side_by_side,
 )
+from .evaluation_report_hook import EvaluationReportHook
 
 # Smaller images are enlarged until their longer side has this many pixels.
 PANEL_SIZE = 640
@@ -58,42 +57,38 @@ class Panel:
         return picture, describe_outcomes(matches.status, matches.gt_found)
 
 
-def _finite_or(value: float | None, other: float) -> float:
-    return other if value is None or not math.isfinite(value) else value
-
-
 @HOOKS.register_module()
-class PatchReportHook(Hook):
+class PatchReportHook(EvaluationReportHook):
     """Report on a :class:`PatchTestLoop`.
 
-    Prints the table, writes ``report.json`` into the work dir, and
-    ``pictures/*.png``, each one image under every condition, with true
-    positives, false positives and missed faces as in the paper's Fig. 1, at
-    the calibrated delta.
+    What :class:`EvaluationReportHook` writes, for all conditions beside each
+    other, and ``pictures/*.png``, each one image under every condition, with
+    true positives, false positives and missed faces as in the paper's Fig. 1,
+    at the calibrated delta.
 
     Args:
         pictures: How many images are drawn, spread evenly over the set.
         fallback_delta: Threshold of the pictures where the clean detector
             never reaches the calibrated delta's precision.
-        protocol: What the report is to say of its protocol, such as scales
-            and data; copied into ``report.json``.
+        **kwargs: As in :class:`EvaluationReportHook`.
 
     Raises:
         ValueError: If ``pictures`` is negative.
     """
 
     def __init__(self, pictures: int = 3, fallback_delta: float = 0.5,
-                 protocol: dict[str, Any] | None = None) -> None:
+                 **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         if pictures < 0:
             raise ValueError(f'PatchReportHook: pictures is {pictures}, but must be '
                              'at least 0')
         self.pictures = pictures
         self.fallback_delta = fallback_delta
-        self.protocol = dict(protocol or {})
         self.panels: dict[str, dict[str, Panel]] = {}
 
     def before_test(self, runner: Runner) -> None:
         """Forget an earlier test."""
+        super().before_test(runner)
         self.panels = {}
 
     def after_test_iter(self, runner: Runner, batch_idx: int,
@@ -107,15 +102,9 @@ class PatchReportHook(Hook):
 
     def after_test(self, runner: Runner) -> None:
         """Print and write everything."""
-        results = getattr(runner.test_loop, 'results', None)
-        if not is_main_process() or not results:
-            return
-        work_dir = Path(runner.work_dir)
-        table = format_report(results, caption=self._caption(runner, results))
-        runner.logger.info(f'\n\n{table}\n')
-        save_report(work_dir / 'report.json', results, self._full_protocol(runner))
-        self._save_pictures(work_dir / 'pictures', self._delta(results))
-        runner.logger.info(f'report and pictures are in {work_dir}')
+        super().after_test(runner)
+        if is_main_process() and self.evaluations:
+            self._save_pictures(Path(runner.work_dir) / 'pictures')
 
     def _drawn_ids(self, runner: Runner) -> set[str]:
         """Ids of the images in the middle of equal parts of the set."""
@@ -125,33 +114,9 @@ class PatchReportHook(Hook):
         return {dataset.get_data_info(int((i + 0.5) * step))['img_id']
                 for i in range(count)}
 
-    def _delta(self, results: dict[str, dict]) -> float:
-        clean = next(iter(results.values()))
-        found = [value for key, value in clean.items()
-                 if key.split('/')[-1] == 'calibrated_delta']
-        return _finite_or(found[0] if found else None, self.fallback_delta)
-
-    def _caption(self, runner: Runner, results: dict[str, dict]) -> str:
-        count = len(runner.test_dataloader.dataset)
-        return (f'precision/recall in % on {count} held-out images, the patch '
-                'pasted on the original image;\ncalibrated: score >= '
-                f"{self._delta(results):.4f}, where the clean detector's precision "
-                'reaches its target')
-
-    def _full_protocol(self, runner: Runner) -> dict[str, Any]:
-        """What the numbers depend on, as far as the config says it."""
-        cfg = runner.cfg.to_dict()
-        model = cfg.get('model', {})
-        return dict(
-            dataset=cfg['test_dataloader']['dataset'],
-            evaluator=cfg['test_evaluator'],
-            conditions=cfg['test_cfg'].get('conditions'),
-            detector=model.get('detector'), placement=model.get('placement'),
-            merge=model.get('tta_model'),
-            detector_digest=getattr(runner.model, 'detector_digest', None),
-            **self.protocol)
-
-    def _save_pictures(self, folder: Path, delta: float) -> None:
+    def _save_pictures(self, folder: Path) -> None:
+        clean = next(iter(self.evaluations.values())).calibrated_delta
+        delta = clean if np.isfinite(clean) else self.fallback_delta
         folder.mkdir(parents=True, exist_ok=True)
         for img_id, panels in self.panels.items():
             drawn = {name: panel.draw(delta) for name, panel in panels.items()}

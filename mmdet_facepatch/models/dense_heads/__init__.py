@@ -1,5 +1,14 @@
 """Dense heads."""
 
-from .sln_head import SLNHead, log_odds
+from .margin_heads import RetinaMarginHead, SSDMarginHead
+from .margins import MarginMixin, class_margins, log_odds
+from .sln_head import SLNHead
 
-__all__ = ['SLNHead', 'log_odds']
+__all__ = [
+    'MarginMixin',
+    'RetinaMarginHead',
+    'SLNHead',
+    'SSDMarginHead',
+    'class_margins',
+    'log_odds',
+]

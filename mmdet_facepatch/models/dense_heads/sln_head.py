@@ -7,50 +7,25 @@ from typing import Any
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.models.dense_heads import AnchorHead
-from mmdet.models.utils import filter_scores_and_topk
 from mmdet.registry import MODELS
-from mmdet.structures.bbox import cat_boxes
-from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-
-def log_odds(logits: Tensor) -> Tensor:
-    """Log-odds of each foreground class of a softmax, background last.
-
-    ``sigmoid(log_odds(z)) = softmax(z)`` for the foreground classes, but the
-    log-odds keep their resolution where the softmax rounds to 1.0 in float32.
-    With two classes this is the difference of the logits, ``s = s_p - s_n``
-    in the paper (footnote 4).
-
-    Args:
-        logits: (..., C + 1) float; the last is the background.
-
-    Returns:
-        (..., C) float, unbounded.
-    """
-    columns = []
-    for cls in range(logits.shape[-1] - 1):
-        others = torch.cat([logits[..., :cls], logits[..., cls + 1:]], dim=-1)
-        columns.append(logits[..., cls] - others.logsumexp(dim=-1))
-    return torch.stack(columns, dim=-1)
+from .margins import MarginMixin, flatten_map
 
 
 def _flatten(maps: list[Tensor], channels: int) -> Tensor:
     """Concatenate level maps (B, K * channels, H, W) as (B, A, channels)."""
-    return torch.cat([
-        level.permute(0, 2, 3, 1).reshape(len(level), -1, channels)
-        for level in maps
-    ], dim=1)
+    return torch.cat([flatten_map(level, channels) for level in maps], dim=1)
 
 
 @MODELS.register_module()
-class SLNHead(AnchorHead):
+class SLNHead(MarginMixin, AnchorHead):
     """Anchor head whose loss reads the sampled anchors only.
 
     ``L = L_cls_pos + L_cls_neg + L_reg`` (paper, section 3.1): cross entropy
     over the sampled positives and negatives, logged apart, and a box loss over
-    the positives.
+    the positives. Detections carry their log-odds as ``margins``.
 
     Args:
         num_classes: Number of classes without the background.
@@ -212,51 +187,3 @@ class SLNHead(AnchorHead):
             return self.loss_bbox(boxes, faces, avg_factor=num_pos)
         targets = self.bbox_coder.encode(priors, faces)
         return self.loss_bbox(deltas, targets, avg_factor=num_pos)
-
-    def _predict_by_feat_single(
-        self,
-        cls_score_list: list[Tensor],
-        bbox_pred_list: list[Tensor],
-        score_factor_list: list[Tensor | None],
-        mlvl_priors: list[Tensor],
-        img_meta: dict,
-        cfg: ConfigDict | None,
-        rescale: bool = False,
-        with_nms: bool = True,
-    ) -> InstanceData:
-        """Detections of one image, each with its log-odds as ``margins``.
-
-        As :meth:`mmdet.models.AnchorHead._predict_by_feat_single`, but scores
-        come from the log-odds, which stay with the detections through NMS.
-
-        Args:
-            cls_score_list: Level maps, each (K * (num_classes + 1), H, W).
-            bbox_pred_list: Level maps, each (K * 4, H, W).
-            score_factor_list: Not used by this head.
-            mlvl_priors: Anchors of each level, (A_l, 4).
-            img_meta: Meta with ``img_shape`` and, to rescale, ``scale_factor``.
-            cfg: Test config in place of the head's own.
-            rescale: Return boxes in pixels of the original image.
-            with_nms: Do non-maximum suppression.
-
-        Returns:
-            ``bboxes`` (N, 4), ``scores`` (N,) in [0, 1], ``margins`` (N,)
-            and ``labels`` (N,).
-        """
-        cfg = self.test_cfg if cfg is None else cfg
-        logits = self.flat_logits([level[None] for level in cls_score_list])[0]
-        deltas = _flatten([level[None] for level in bbox_pred_list],
-                          self.bbox_coder.encode_size)[0]
-        margins = log_odds(logits)
-        scores, labels, keep, kept = filter_scores_and_topk(
-            margins.sigmoid(), cfg.get('score_thr', 0), cfg.get('nms_pre', -1),
-            dict(deltas=deltas, priors=cat_boxes(mlvl_priors), margins=margins))
-        results = InstanceData(
-            bboxes=self.bbox_coder.decode(
-                kept['priors'], kept['deltas'], max_shape=img_meta['img_shape']),
-            scores=scores,
-            margins=kept['margins'].gather(1, labels[:, None]).squeeze(1),
-            labels=labels)
-        return self._bbox_post_process(
-            results=results, cfg=cfg, rescale=rescale, with_nms=with_nms,
-            img_meta=img_meta)

@@ -1,0 +1,562 @@
+"""The whole evaluation of a set of images, on arrays.
+
+:func:`evaluate_faces` is what the metric, the tool for saved predictions and
+the benchmark share.
+
+Example:
+    >>> import numpy as np
+    >>> from mmdet_facepatch.evaluation.protocol import ImageRecord
+    >>> image = ImageRecord(
+    ...     img_id='0--Parade/a',
+    ...     det_boxes=np.array([[0., 0, 9, 9], [50, 50, 59, 59]]),
+    ...     det_scores=np.array([0.995, 0.8]),
+    ...     gt_boxes=np.array([[0., 0, 9, 9]]))
+    >>> evaluation = evaluate_faces([image], EvaluationSettings(bootstrap=0))
+    >>> evaluation.numbers['all/recall@0.99']
+    1.0
+    >>> evaluation.numbers['all/other_false_positives@0.5']
+    1.0
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bootstrap import (
+    Difference,
+    Interval,
+    bootstrap_weights,
+    paired_differences,
+    percentile_interval,
+)
+from .breakdown import (
+    HEIGHT_EDGES,
+    attribute_numbers,
+    band_numbers,
+    height_bands,
+)
+from .f_beta import (
+    MARGIN_RANGE,
+    PAPER_BETAS,
+    margin_thresholds,
+    margins_from_scores,
+)
+from .ground_truth import OFFICIAL_SUBSETS, ImageFaces
+from .predictions import Detections
+from .protocol import (
+    FALSE_POSITIVE,
+    TRUE_POSITIVE,
+    ImageRecord,
+    PooledMatches,
+    ThresholdBins,
+    ap_thresholds,
+    calibrated_delta,
+    normalise_scores,
+    pool_matches,
+    ratio,
+)
+from .subset_counts import (
+    SubsetCounts,
+    Thresholds,
+    counts_by_image,
+    f_beta_curve,
+    subset_numbers,
+)
+
+#: The subset of all annotated faces.
+ALL = 'all'
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What the numbers depend on besides detections and faces.
+
+    Attributes:
+        deltas (tuple[float]): Score thresholds in [0, 1].
+        betas (tuple[float]): Values of beta, positive.
+        min_precision (float): Precision that defines the calibrated delta: the
+            lowest score threshold at which the precision over *all* faces is at
+            least this.
+        margin_range (tuple[float]): Lowest and highest threshold of AF_beta,
+            in units of s = s_p - s_n.
+        num_thresholds (int): How many thresholds the range has.
+        height_edges (tuple[float]): Edges between bands of face height, pixels.
+        iou_thr (float): Least IoU (+1 convention) of a match.
+        patch_thr (float): Least IoU of a detection on a patch.
+        count_empty_images (bool): Whether detections in images without any
+            annotated face are false positives; not so in the protocol.
+        bootstrap (int): Replicates behind the intervals; 0 for none.
+        confidence (float): Share of the replicates inside an interval.
+        seed (int): Seed of the bootstrap.
+
+    Raises:
+        ValueError: If a value is outside its range; names it.
+    """
+
+    deltas: tuple[float, ...] = (0.99, 0.9, 0.5)
+    betas: tuple[float, ...] = PAPER_BETAS
+    min_precision: float = 0.99
+    margin_range: tuple[float, float] = MARGIN_RANGE
+    num_thresholds: int = 1000
+    height_edges: tuple[float, ...] = HEIGHT_EDGES
+    iou_thr: float = 0.5
+    patch_thr: float = 0.3
+    count_empty_images: bool = False
+    bootstrap: int = 1000
+    confidence: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ('min_precision', 'iou_thr', 'patch_thr'):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(
+                    f'{name} must lie in (0, 1], got {getattr(self, name)}'
+                )
+        if not 0 < self.confidence < 1:
+            raise ValueError(f'confidence must lie in (0, 1), got {self.confidence}')
+        if not all(0 <= delta <= 1 for delta in self.deltas):
+            raise ValueError(
+                f'deltas are score thresholds in [0, 1], got {self.deltas}'
+            )
+        if not all(0 < beta < math.inf for beta in self.betas):
+            raise ValueError(f'betas must be positive, got {self.betas}')
+        for name in ('deltas', 'betas'):
+            values = getattr(self, name)
+            if len({f'{value:g}' for value in values}) != len(values):
+                raise ValueError(f'{name} must differ in six digits, got {values}')
+        if self.bootstrap < 0:
+            raise ValueError(f'bootstrap must be at least 0, got {self.bootstrap}')
+        margin_thresholds(*self.margin_range, self.num_thresholds)
+        height_bands(self.height_edges)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain types, for a report."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FaceEvaluation:
+    """What was measured.
+
+    Attributes:
+        numbers (dict): Number by name, see :func:`evaluate_faces`.
+        intervals (dict): Number -> :class:`Interval`, for the subsets' AP,
+            AF_beta, and precision, recall and F_beta at each delta.
+        curves (dict): Name -> array, see :func:`evaluate_faces`.
+        replicates (dict): Number -> (R,) bootstrap replicates.
+        img_ids (tuple[str]): The images, in their order.
+        data (dict): Facts about the input: counts, the kind of confidence, and
+            how many detections lie outside the range of AF_beta's thresholds.
+        settings (EvaluationSettings): As given.
+        calibrated_delta (float): The threshold behind ``@calibrated``; NaN if
+            the precision was never reached.
+    """
+
+    numbers: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    curves: Mapping[str, NDArray]
+    replicates: Mapping[str, NDArray[np.float64]]
+    img_ids: tuple[str, ...]
+    data: dict[str, Any]
+    settings: EvaluationSettings
+    calibrated_delta: float
+
+    def headline(self) -> dict[str, float]:
+        """The numbers that a log shows.
+
+        Returns:
+            dict: Of each subset AP, AF_beta, precision, recall and, where
+            patches were pasted, detections on a patch at each delta; the
+            calibrated delta, and the number of images.
+        """
+        shown = ('AP', 'precision', 'recall', 'on_patch', 'num_faces')
+        result = {}
+        for key, value in self.numbers.items():
+            subset, _, name = key.rpartition('/')
+            headline = name.startswith('AF') or name.split('@')[0] in shown
+            if not subset or (subset in (*OFFICIAL_SUBSETS, ALL) and headline):
+                result[key] = value
+        return result
+
+    def warnings(self) -> list[str]:
+        """What a reader of the numbers has to know, one sentence each."""
+        found = []
+        below, above = (self.data[f'margins_{x}_range'] for x in ('below', 'above'))
+        if below or above:
+            low, high = self.settings.margin_range
+            found.append(
+                f'AF_beta: {below} detections lie below and {above} above the '
+                f'thresholds {low:g} to {high:g}, so the curve is not flat at its '
+                'ends; widen margin_range for all runs that are compared'
+            )
+        if self.data['confidence'] == 'scores' and self.data['scores_of_one']:
+            found.append(
+                f'AF_beta: {self.data["scores_of_one"]} detections have a score of '
+                'exactly 1 and no margin; their order is lost'
+            )
+        return found
+
+
+def compare_evaluations(
+    reference: FaceEvaluation, other: FaceEvaluation
+) -> dict[str, Difference]:
+    """Paired bootstrap of two runs on the same images.
+
+    Args:
+        reference (FaceEvaluation): The first run, such as clean images.
+        other (FaceEvaluation): The second run.
+
+    Returns:
+        dict: Number -> :class:`Difference`, other minus reference.
+
+    Raises:
+        ValueError: If the runs differ in images or in their bootstrap.
+    """
+    if reference.img_ids != other.img_ids:
+        raise ValueError('a paired bootstrap needs the same images in both runs')
+    drawn = [
+        (e.settings.bootstrap, e.settings.seed, e.settings.confidence)
+        for e in (reference, other)
+    ]
+    if drawn[0] != drawn[1]:
+        raise ValueError(
+            'a paired bootstrap needs equal replicates, seed and confidence, got '
+            f'{drawn[0]} and {drawn[1]}'
+        )
+    return paired_differences(
+        reference.numbers,
+        reference.replicates,
+        other.numbers,
+        other.replicates,
+        reference.settings.confidence,
+    )
+
+
+def evaluate_faces(
+    images: Sequence[ImageRecord],
+    settings: EvaluationSettings | None = None,
+    reference_delta: float | None = None,
+) -> FaceEvaluation:
+    """Evaluate detections on all images.
+
+    Numbers of each subset (``easy/``, ``medium/``, ``hard/`` where the records
+    have them, and ``all/``):
+
+    - ``AP``: official AP on normalised scores; NaN without faces.
+    - ``AF0.5``, ...: AF_beta over s, for each beta.
+    - ``precision@D``, ``recall@D``, ``F0.5@D``: at raw scores >= D, for each
+      delta (written with ``%g``) and ``calibrated``. Precision is NaN where no
+      detection counts.
+    - ``true_positives@D``, ``duplicates@D`` (on a face found before),
+      ``on_patch@D`` (on no face, but on a patch; only where patches were
+      pasted), ``other_false_positives@D``: how many; their sum is the number
+      of detections that count.
+    - ``num_faces``: faces kept.
+
+    Numbers of parts of ``all``: ``height:16-32/precision@D`` and ``recall@D``;
+    ``blur:heavy/recall@D``, ... where attributes are known.
+
+    Numbers of the run: ``calibrated_delta``, ``num_images``,
+    ``num_images_without_faces`` (whose detections the protocol leaves out),
+    ``silent_images@D`` (share of images without any detection at or above D),
+    and, where patches were pasted, ``num_patches``, ``patches_detected@D``
+    (share with a detection on it), ``patch_score_mean`` and ``patch_score_max``
+    (of the highest score on each patch, 0 for none).
+
+    Curves: ``score_thresholds`` (T,) on normalised scores with
+    ``{subset}/precision`` and ``{subset}/recall``; ``margin_thresholds`` (K,)
+    over s with ``{subset}/proposals``, ``{subset}/recalled`` and
+    ``{subset}/F0.5``, ...; ``patch_scores`` (P,) where patches were pasted.
+
+    Args:
+        images (list[ImageRecord]): One record an image.
+        settings (EvaluationSettings, optional): Defaults to the paper's.
+        reference_delta (float, optional): Threshold for ``@calibrated`` in
+            place of the run's own, as found on clean images; NaN if it was not
+            found there.
+
+    Returns:
+        FaceEvaluation: Everything.
+
+    Raises:
+        ValueError: If there are no images, an image occurs twice, or only some
+            of the detections have margins.
+    """
+    settings = settings or EvaluationSettings()
+    _check_images(images)
+    pool = pool_matches(
+        images, settings.iou_thr, settings.patch_thr, settings.count_empty_images
+    )
+    keeps = _keep_masks(images)
+    delta = _delta_in_use(pool, keeps[ALL], settings, reference_delta)
+    thresholds, data = _thresholds(pool, settings, delta)
+    attacked = any(record.patch_boxes is not None for record in images)
+    weights = bootstrap_weights(len(images), settings.bootstrap, settings.seed)
+
+    numbers: dict[str, float] = {}
+    replicates: dict[str, NDArray[np.float64]] = {}
+    curves: dict[str, NDArray] = {
+        'score_thresholds': thresholds.ap.thresholds,
+        'margin_thresholds': thresholds.margin.thresholds,
+    }
+    for name, keep in keeps.items():
+        status = pool.status(keep)
+        by_image = counts_by_image(pool, status, keep, thresholds)
+        total = by_image.summed()
+        found = _floats(subset_numbers(total, thresholds, settings.betas))
+        found |= _outcome_counts(pool, status, thresholds, attacked)
+        found['num_faces'] = float(keep.sum())
+        numbers |= {f'{name}/{key}': value for key, value in found.items()}
+        curves |= _curves(name, total, settings.betas)
+        if settings.bootstrap:
+            drawn = subset_numbers(
+                by_image.weighted(weights), thresholds, settings.betas
+            )
+            replicates |= {f'{name}/{key}': value for key, value in drawn.items()}
+    numbers |= _part_numbers(images, pool, keeps[ALL], thresholds, settings)
+    numbers |= _run_numbers(pool, thresholds, delta)
+    if attacked:
+        numbers |= _patch_numbers(pool, thresholds)
+        curves['patch_scores'] = pool.patch_scores
+    return FaceEvaluation(
+        numbers=numbers,
+        intervals={
+            key: percentile_interval(values, settings.confidence)
+            for key, values in replicates.items()
+        },
+        curves=curves,
+        replicates=replicates,
+        img_ids=tuple(record.img_id for record in images),
+        data=data,
+        settings=settings,
+        calibrated_delta=delta,
+    )
+
+
+def to_record(img_id: str, detections: Detections, faces: ImageFaces) -> ImageRecord:
+    """Put detections and faces of one image together.
+
+    Args:
+        img_id (str): Name of the image.
+        detections (Detections): As checked by
+            :func:`~mmdet_facepatch.evaluation.predictions.check_detections`.
+        faces (ImageFaces): Its faces.
+
+    Returns:
+        ImageRecord: What :func:`evaluate_faces` takes.
+    """
+    return ImageRecord(
+        img_id=img_id,
+        det_boxes=detections.boxes,
+        det_scores=detections.scores,
+        gt_boxes=faces.boxes,
+        patch_boxes=detections.patch_boxes,
+        det_margins=detections.margins,
+        gt_attributes=faces.attributes,
+        gt_keep=faces.keep,
+    )
+
+
+def to_records(
+    predictions: Mapping[str, Detections],
+    faces: Mapping[str, ImageFaces],
+    source: str = 'the predictions',
+) -> list[ImageRecord]:
+    """Records of all annotated images; no predictions count as none detected.
+
+    Args:
+        predictions (dict): Detections by image.
+        faces (dict): Faces by image.
+        source (str): Where the predictions come from, for the error.
+
+    Returns:
+        list[ImageRecord]: In the order of ``faces``.
+
+    Raises:
+        ValueError: If an image of the predictions has no annotation.
+    """
+    unknown = [img_id for img_id in predictions if img_id not in faces]
+    if unknown:
+        raise ValueError(
+            f'{source}: {len(unknown)} of {len(predictions)} images have no '
+            f'annotation, the first is {unknown[0]}; the annotated ones are named as '
+            f'{next(iter(faces), "(none)")}'
+        )
+    # float32 gives way to whatever type the other images have.
+    nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    return [
+        to_record(img_id, predictions.get(img_id, nothing), image_faces)
+        for img_id, image_faces in faces.items()
+    ]
+
+
+def _check_images(images: Sequence[ImageRecord]) -> None:
+    if not images:
+        raise ValueError('no images were evaluated: the data set is empty')
+    ids = Counter(record.img_id for record in images)
+    repeated = sorted(img_id for img_id, count in ids.items() if count > 1)
+    if repeated:
+        raise ValueError(
+            f'{len(repeated)} images were evaluated more than once, the first is '
+            f'{repeated[0]}; each must occur once in the data set'
+        )
+
+
+def _keep_masks(images: Sequence[ImageRecord]) -> dict[str, NDArray[np.bool_]]:
+    """For each subset, which of the faces of all images are kept; ALL last."""
+    named = {name for record in images for name in record.gt_keep}
+    names = [name for name in OFFICIAL_SUBSETS if name in named]
+    return {
+        name: np.concatenate(
+            [
+                np.asarray(
+                    record.gt_keep.get(name, np.ones(len(record.gt_boxes))), dtype=bool
+                )
+                for record in images
+            ]
+        )
+        for name in (*names, ALL)
+    }
+
+
+def _delta_in_use(
+    pool: PooledMatches,
+    keep: NDArray[np.bool_],
+    settings: EvaluationSettings,
+    reference: float | None,
+) -> float:
+    """The calibrated delta, given or found; NaN for none."""
+    if reference is not None:
+        return float(reference)
+    found = calibrated_delta(pool.scores, pool.status(keep), settings.min_precision)
+    return math.nan if found is None else found
+
+
+def _thresholds(
+    pool: PooledMatches, settings: EvaluationSettings, delta: float
+) -> tuple[Thresholds, dict[str, Any]]:
+    """Where each detection stands, and facts about the detections."""
+    named = {f'{value:g}': value for value in settings.deltas}
+    named['calibrated'] = delta
+    defined = sorted({value for value in named.values() if not math.isnan(value)})
+    margins = pool.margins
+    if margins is None:
+        margins = margins_from_scores(pool.scores)
+    limits = margin_thresholds(*settings.margin_range, settings.num_thresholds)
+    thresholds = Thresholds(
+        ap=ThresholdBins.of(normalise_scores(pool.scores), ap_thresholds()),
+        margin=ThresholdBins.of(margins.astype(np.float64), limits),
+        delta=ThresholdBins.of(pool.scores, defined),
+        delta_columns={
+            name: None if math.isnan(value) else defined.index(value)
+            for name, value in named.items()
+        },
+    )
+    reached = thresholds.margin.index
+    return thresholds, dict(
+        num_detections=len(pool.scores),
+        min_score=float(pool.scores.min()) if len(pool.scores) else None,
+        max_score=float(pool.scores.max()) if len(pool.scores) else None,
+        scores_of_one=int(np.sum(pool.scores == 1)),
+        confidence='scores' if pool.margins is None else 'margins',
+        margins_below_range=int(np.sum(reached == 0)),
+        margins_above_range=int(np.sum(reached == len(limits))),
+    )
+
+
+def _floats(values: Mapping[str, NDArray]) -> dict[str, float]:
+    return {key: float(value) for key, value in values.items()}
+
+
+def _outcome_counts(
+    pool: PooledMatches,
+    status: NDArray[np.int8],
+    thresholds: Thresholds,
+    attacked: bool,
+) -> dict[str, float]:
+    """True positives and the kinds of false positives at each delta."""
+    false = status == FALSE_POSITIVE
+    kinds = {
+        'true_positives': status == TRUE_POSITIVE,
+        'duplicates': false & (pool.face >= 0),
+        'on_patch': false & pool.on_patch,
+        'other_false_positives': false & (pool.face < 0) & ~pool.on_patch,
+    }
+    if not attacked:
+        del kinds['on_patch']
+    return {
+        f'{kind}@{delta}': count
+        for kind, mask in kinds.items()
+        for delta, count in thresholds.at_deltas(mask).items()
+    }
+
+
+def _curves(
+    name: str, total: SubsetCounts, betas: Sequence[float]
+) -> dict[str, NDArray]:
+    curves = {
+        f'{name}/precision': ratio(total.ap.recalled, total.ap.proposals),
+        f'{name}/recall': ratio(total.ap.recalled, total.num_faces),
+        f'{name}/proposals': total.margin.proposals,
+        f'{name}/recalled': total.margin.recalled,
+    }
+    curves |= {f'{name}/F{beta:g}': f_beta_curve(total, beta) for beta in betas}
+    return curves
+
+
+def _part_numbers(
+    images: Sequence[ImageRecord],
+    pool: PooledMatches,
+    keep: NDArray[np.bool_],
+    thresholds: Thresholds,
+    settings: EvaluationSettings,
+) -> dict[str, float]:
+    heights = np.concatenate(
+        [np.asarray(r.gt_boxes[:, 3] - r.gt_boxes[:, 1], dtype='f8') for r in images]
+    )
+    numbers = band_numbers(pool, heights, keep, thresholds, settings.height_edges)
+    attributes = [record.gt_attributes for record in images]
+    known = [a for a in attributes if a is not None]
+    if len(known) == len(attributes):
+        joined = np.concatenate(known)
+        numbers |= attribute_numbers(pool, joined, keep, thresholds)
+    return numbers
+
+
+def _run_numbers(
+    pool: PooledMatches, thresholds: Thresholds, delta: float
+) -> dict[str, float]:
+    num_images = len(pool.faces_per_image)
+    reached = np.zeros(num_images, dtype=np.int64)
+    np.maximum.at(reached, pool.image, thresholds.delta.index)
+    numbers = {
+        'calibrated_delta': delta,
+        'num_images': float(num_images),
+        'num_images_without_faces': float(np.sum(pool.faces_per_image == 0)),
+    }
+    for name, column in thresholds.delta_columns.items():
+        silent = math.nan if column is None else float(np.mean(reached <= column))
+        numbers[f'silent_images@{name}'] = silent
+    return numbers
+
+
+def _patch_numbers(pool: PooledMatches, thresholds: Thresholds) -> dict[str, float]:
+    scores = pool.patch_scores
+    numbers = {'num_patches': float(len(scores))}
+    bins = ThresholdBins.of(
+        scores.astype(thresholds.delta.thresholds.dtype), thresholds.delta.thresholds
+    )
+    counts = bins.counts(np.ones(len(scores), dtype=bool))
+    for name, column in thresholds.delta_columns.items():
+        hit = math.nan if column is None else float(ratio(counts[column], len(scores)))
+        numbers[f'patches_detected@{name}'] = hit
+    numbers['patch_score_mean'] = float(scores.mean()) if len(scores) else math.nan
+    numbers['patch_score_max'] = float(scores.max()) if len(scores) else math.nan
+    return numbers

@@ -1,0 +1,309 @@
+"""Ground truth: WIDER FACE's official ``.mat`` files, its text, and COCO's.
+
+``eval_tools/ground_truth`` of the official toolkit holds one file for each of
+the subsets easy, medium and hard. Each lists, by event and image, the boxes of
+all annotated faces, their attributes, and the 1-based indices of the faces that
+the subset keeps.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.wider_face import parse_wider_annotation
+
+#: The subsets of WIDER FACE that come with an official ``.mat`` file.
+OFFICIAL_SUBSETS = ('easy', 'medium', 'hard')
+
+#: Values of WIDER FACE's attributes by name, in the order of the annotation
+#: text's columns 5 to 10; the place in the tuple is the number in the files.
+ATTRIBUTE_VALUES: dict[str, tuple[str, ...]] = {
+    'blur': ('clear', 'normal', 'heavy'),
+    'expression': ('typical', 'exaggerated'),
+    'illumination': ('normal', 'extreme'),
+    'invalid': ('no', 'yes'),
+    'occlusion': ('none', 'partial', 'heavy'),
+    'pose': ('typical', 'atypical'),
+}
+
+_KEYS = ('event_list', 'file_list', 'face_bbx_list', 'gt_list')
+
+
+@dataclass(frozen=True)
+class ImageFaces:
+    """The annotated faces of one image.
+
+    Attributes:
+        boxes (array): (G, 4) float64 xyxy in pixels of the original image,
+            x2 = x + w and y2 = y + h; degenerate boxes are included.
+        attributes (array | None): (G, 6) int64, columns in the order of
+            :data:`ATTRIBUTE_VALUES`; None where there are none.
+        keep (dict): Subset -> (G,) bool, the faces it keeps. A subset that is
+            not named keeps all of them.
+    """
+
+    boxes: NDArray[np.float64]
+    attributes: NDArray[np.int64] | None = None
+    keep: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+
+def load_ground_truth(
+    gt_dir: str | Path, names: Sequence[str] = OFFICIAL_SUBSETS
+) -> dict[str, ImageFaces]:
+    """Read the faces of all validation images and what each subset keeps.
+
+    Args:
+        gt_dir (str | Path): Folder with ``wider_{name}_val.mat``, as in
+            ``eval_tools/ground_truth`` of the official toolkit.
+        names (tuple[str]): Subsets to read, at least one.
+
+    Returns:
+        dict: ``event/name`` of an image -> :class:`ImageFaces`, in the order of
+        the files.
+
+    Raises:
+        FileNotFoundError: If a file is missing; names it.
+        ValueError: If a file cannot be read as such a list, or two of them
+            disagree about images or boxes; names file and image.
+    """
+    paths = {name: Path(gt_dir) / f'wider_{name}_val.mat' for name in names}
+    lists = {name: _load_list(path) for name, path in paths.items()}
+    first = next(iter(lists))
+    for name, entries in lists.items():
+        _check_agreement(paths[first], lists[first], paths[name], entries)
+    return {
+        img_id: ImageFaces(
+            boxes=entry.boxes,
+            attributes=entry.attributes,
+            keep={name: entries[img_id].keep for name, entries in lists.items()},
+        )
+        for img_id, entry in lists[first].items()
+    }
+
+
+def load_faces(source: str | Path) -> dict[str, ImageFaces]:
+    """Read annotated faces from what a user has.
+
+    Args:
+        source (str | Path): A folder with the official ``.mat`` files (see
+            :func:`load_ground_truth`), WIDER FACE's annotation text
+            (``wider_face_val_bbx_gt.txt``), or a COCO annotation (``.json``).
+
+    Returns:
+        dict: Image -> :class:`ImageFaces`. Only the official files have subsets;
+        COCO's have no attributes, and its crowds are left out of ``all``. Images
+        of a COCO file are named by their id.
+
+    Raises:
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is none of these, or damaged; names the file.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f'{path} does not exist; it should hold the faces')
+    if path.is_dir():
+        return load_ground_truth(path)
+    if path.suffix == '.txt':
+        return _load_text(path)
+    if path.suffix == '.json':
+        return _load_coco(path)
+    raise ValueError(
+        f'{path} is no annotation that is known: give the folder of the official '
+        ".mat files, WIDER FACE's .txt, or a COCO .json"
+    )
+
+
+def _load_text(path: Path) -> dict[str, ImageFaces]:
+    found = {}
+    for image in parse_wider_annotation(str(path)).values():
+        boxes = image.boxes.astype(np.float64)
+        boxes[:, 2:] += boxes[:, :2]
+        found[image.img_id] = ImageFaces(boxes, image.attributes)
+    return found
+
+
+def _load_coco(path: Path) -> dict[str, ImageFaces]:
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        boxes: dict[str, list] = {str(image['id']): [] for image in content['images']}
+        crowd: dict[str, list[bool]] = {img_id: [] for img_id in boxes}
+        for face in content['annotations']:
+            img_id = str(face['image_id'])
+            x, y, w, h = (float(value) for value in face['bbox'])
+            boxes[img_id].append([x, y, x + w, y + h])
+            crowd[img_id].append(bool(face.get('iscrowd', 0)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is no COCO annotation: {error!r}') from error
+    return {
+        img_id: ImageFaces(
+            boxes=np.array(corners, dtype=np.float64).reshape(-1, 4),
+            keep={'all': ~np.array(crowd[img_id], dtype=bool)},
+        )
+        for img_id, corners in boxes.items()
+    }
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One image of one list; shapes as in :class:`ImageFaces`."""
+
+    boxes: NDArray[np.float64]
+    attributes: NDArray[np.int64] | None
+    keep: NDArray[np.bool_]
+
+
+def _load_list(path: Path) -> dict[str, _Entry]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path} does not exist. The official subset lists come with '
+            'eval_tools.zip of WIDER FACE, folder eval_tools/ground_truth; give '
+            'that folder, or no folder to evaluate all faces only.'
+        )
+    content = _read_mat(path)
+    missing = [key for key in _KEYS if key not in content]
+    if missing:
+        raise ValueError(f'{path} lacks {missing}; not an official subset list')
+    try:
+        images = list(_iterate_images(content))
+    except (IndexError, TypeError) as error:
+        raise ValueError(
+            f'{path} is not laid out as an official subset list: {error}'
+        ) from error
+    entries = {
+        img_id: _to_entry(f'{path}: {img_id}', boxes, indices, labels)
+        for img_id, boxes, indices, labels in images
+    }
+    if len(entries) != len(images):
+        raise ValueError(f'{path} lists an image twice')
+    return entries
+
+
+def _iterate_images(
+    content: Mapping[str, NDArray],
+) -> Iterator[tuple[str, NDArray, NDArray, list[NDArray]]]:
+    """Name, boxes, indices kept and attributes of each image (nested cells)."""
+    files, boxes, kept = (content[key] for key in _KEYS[1:])
+    names = [f'{name}_label_list' for name in ATTRIBUTE_VALUES]
+    labels = [content[name] for name in names if all(n in content for n in names)]
+    for i, event in enumerate(content['event_list'][:, 0]):
+        for j, name in enumerate(files[i, 0][:, 0]):
+            yield (
+                f'{event[0]}/{name[0]}',
+                boxes[i, 0][j, 0],
+                kept[i, 0][j, 0],
+                [column[i, 0][j, 0] for column in labels],
+            )
+
+
+def _to_entry(
+    place: str, boxes: NDArray, indices: NDArray, labels: Sequence[NDArray]
+) -> _Entry:
+    try:
+        corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+        columns = [np.asarray(x).astype(np.int64).reshape(-1) for x in labels]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{place}: {error}') from error
+    if not np.isfinite(corners).all():
+        raise ValueError(f'{place} has a box that is NaN or infinite')
+    corners[:, 2:] += corners[:, :2]
+    for name, column in zip(ATTRIBUTE_VALUES, columns, strict=bool(columns)):
+        if len(column) != len(corners):
+            raise ValueError(
+                f'{place} has {len(corners)} boxes and {len(column)} values of {name}'
+            )
+    return _Entry(
+        boxes=corners,
+        attributes=np.stack(columns, axis=1) if columns else None,
+        keep=_keep_mask(place, len(corners), indices),
+    )
+
+
+def _keep_mask(place: str, num_faces: int, indices: NDArray) -> NDArray[np.bool_]:
+    """Mask from 1-based indices in a cell of shape (0, 0), (0, 1) or (k, 1)."""
+    # Cast before subtracting: the files hold uint8 and uint16.
+    index = np.asarray(indices).astype(np.int64).reshape(-1) - 1
+    if len(index) and not (index.min() >= 0 and index.max() < num_faces):
+        raise ValueError(
+            f'{place}: gt_list names face {int(index.max()) + 1} of {num_faces}'
+        )
+    mask = np.zeros(num_faces, dtype=bool)
+    mask[index] = True
+    if mask.sum() != len(index):
+        raise ValueError(f'{place}: gt_list names a face twice')
+    return mask
+
+
+def _check_agreement(
+    first_path: Path,
+    first: Mapping[str, _Entry],
+    path: Path,
+    entries: Mapping[str, _Entry],
+) -> None:
+    """The lists of one toolkit hold the same images and boxes."""
+    differing = [
+        img_id
+        for img_id in {**first, **entries}
+        if img_id not in first
+        or img_id not in entries
+        or not np.array_equal(first[img_id].boxes, entries[img_id].boxes)
+    ]
+    if differing:
+        raise ValueError(
+            f'{path} and {first_path} disagree about {len(differing)} images, the '
+            f'first is {differing[0]}; take both from one copy of eval_tools.zip'
+        )
+
+
+def _read_mat(path: Path) -> Mapping[str, NDArray]:
+    # Imported here so that the protocol works on arrays without scipy.
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    raw = path.read_bytes()
+    try:
+        _check_mat_container(raw)
+        return loadmat(io.BytesIO(raw))
+    except (
+        MatReadError,
+        NotImplementedError,  # HDF5 (version 7.3)
+        OSError,
+        TypeError,
+        ValueError,
+        zlib.error,
+    ) as error:
+        raise ValueError(f'{path} is not a readable .mat file: {error}') from error
+
+
+def _check_mat_container(raw: bytes) -> None:
+    """Check the lengths and checksums of a MATLAB 5 file.
+
+    scipy parses while it decompresses, before the checksum at the end, and a
+    damaged file can take the whole process down there.
+    """
+    header = 128
+    if len(raw) <= header:
+        raise ValueError('the file is empty or cut off')
+    order = {b'IM': '<', b'MI': '>'}.get(raw[126:128])
+    if order is None:
+        raise ValueError('it has no header of MATLAB 5')
+    position = header
+    while position < len(raw):
+        if position + 8 > len(raw):
+            raise ValueError('the file is cut off')
+        kind, size = struct.unpack_from(f'{order}II', raw, position)
+        position += 8 + size
+        if position > len(raw):
+            raise ValueError('the file is cut off')
+        if kind == 15:  # compressed
+            zlib.decompress(raw[position - size : position])
+        elif kind != 14:  # a matrix
+            raise ValueError(f'it has an element of unknown type {kind}')

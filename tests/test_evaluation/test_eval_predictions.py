@@ -1,0 +1,107 @@
+"""tools/eval_predictions.py as a user runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdet_facepatch.evaluation import (
+    Detections,
+    load_report,
+    save_predictions,
+    write_text_predictions,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+IDS = ('0--Parade/0_Parade_a_1', '0--Parade/0_Parade_a_2', '1--Handshaking/1_b')
+
+
+def run(*args):
+    return subprocess.run(
+        [sys.executable, str(ROOT / 'tools' / 'eval_predictions.py'), *map(str, args)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope='module')
+def annotation(tmp_path_factory):
+    """Three images, one face each, in WIDER FACE's text."""
+    path = tmp_path_factory.mktemp('faces') / 'faces.txt'
+    lines = []
+    for img_id in IDS:
+        lines += [f'{img_id}.jpg', '1', '10 10 20 20 0 0 0 0 0 0']
+    path.write_text('\n'.join(lines) + '\n')
+    return path
+
+
+def predictions(score, ids=IDS):
+    return {
+        img_id: Detections(
+            np.array([[10.0, 10, 30, 30], [50, 50, 60, 60]], dtype=np.float32),
+            np.array([score, 0.125], dtype=np.float32),
+        )
+        for img_id in ids
+    }
+
+
+@pytest.mark.slow
+def test_two_detectors_beside_each_other(annotation, tmp_path):
+    """Text of one that saw two of three images, npz of a weaker one."""
+    write_text_predictions(tmp_path / 'strong', predictions(0.96875, IDS[:2]))
+    save_predictions(tmp_path / 'weak.npz', predictions(0.5))
+    done = run(
+        tmp_path / 'strong', f'other={tmp_path / "weak.npz"}', '--gt', annotation,
+        '--out', tmp_path / 'out', '--deltas', 0.9, 0.25, '--bootstrap', 50,
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'all 3 annotated images' in done.stdout
+    assert '100.0/66.7' in done.stdout
+    report = load_report(tmp_path / 'out' / 'report.json')
+    strong, other = (report['conditions'][n]['numbers'] for n in ('strong', 'other'))
+    # The image without a file counts as one without detections.
+    assert strong['all/recall@0.25'] == pytest.approx(2 / 3)
+    assert strong['silent_images@0.25'] == pytest.approx(1 / 3)
+    assert other['all/recall@0.25'] == 1.0
+    assert other['all/recall@0.9'] == 0.0
+    # The first one's calibrated delta is used for both.
+    assert strong['calibrated_delta'] == other['calibrated_delta'] == 0.96875
+    assert report['protocol']['predictions']['other'].endswith('weak.npz')
+    assert 'all/recall@0.9' in report['comparisons']['other']['differences']
+
+
+@pytest.mark.slow
+def test_part_of_the_images(annotation, tmp_path):
+    write_text_predictions(tmp_path / 'dets', predictions(0.96875, IDS[:2]))
+    (tmp_path / 'part.txt').write_text(f'{IDS[0]}.jpg\n{IDS[1]}.jpg\n')
+    arguments = (tmp_path / 'dets', '--gt', annotation, '--out', tmp_path / 'out')
+    done = run(*arguments, '--images', tmp_path / 'part.txt')
+    assert done.returncode == 0, done.stderr
+    assert '2 of the 3 annotated images' in done.stdout
+    numbers = load_report(tmp_path / 'out' / 'report.json')['conditions']['dets']
+    assert numbers['numbers']['all/recall@0.9'] == 1.0
+    # Predictions for an image outside the part are for an unknown one.
+    (tmp_path / 'part.txt').write_text(f'{IDS[0]}.jpg\n')
+    done = run(*arguments, '--images', tmp_path / 'part.txt')
+    assert done.returncode != 0
+    assert f'first is {IDS[1]}' in done.stderr.replace('\n', ' ')
+
+
+@pytest.mark.slow
+def test_bad_input_is_named(annotation, tmp_path):
+    out = ('--out', tmp_path / 'out')
+    write_text_predictions(tmp_path / 'dets', predictions(0.5))
+    bad = tmp_path / 'dets' / f'{IDS[0]}.txt'
+    bad.write_text('0_Parade_a_1\n1\n1 2 3 4 1.5\n')
+    done = run(tmp_path / 'dets', '--gt', annotation, *out)
+    assert done.returncode != 0
+    assert f'{bad}, line 3' in done.stderr
+    assert not (tmp_path / 'out').exists()
+    done = run(tmp_path / 'dets', tmp_path / 'dets', '--gt', annotation, *out)
+    assert "both named 'dets'" in done.stderr

@@ -1,0 +1,128 @@
+"""Evaluate saved detections of any detector by WIDER FACE's protocol.
+
+Predictions are a folder of text files in WIDER FACE's format (one a image:
+name, count, then ``x y w h score`` a line) or an .npz as tools/test.py and
+tools/attack.py write it with --save-predictions. Several are compared with the
+first: its calibrated delta is used for all, and differences have intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
+
+# isort: split
+from mmdet_facepatch.datasets.wider_face import read_subset_file
+from mmdet_facepatch.engine import keep_freed_memory, write_evaluation
+from mmdet_facepatch.evaluation import (
+    EvaluationSettings,
+    FaceEvaluation,
+    ImageFaces,
+    evaluate_faces,
+    load_faces,
+    load_predictions,
+    to_records,
+)
+
+DEFAULTS = EvaluationSettings()
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        'predictions', nargs='+', metavar='[NAME=]PATH',
+        help='folder of text files, or .npz; NAME is its row in the tables')
+    parser.add_argument(
+        '--gt', required=True,
+        help="faces: folder with WIDER FACE's official .mat files (easy, medium, hard "
+        'and all), its annotation text, or a COCO .json (all)')
+    parser.add_argument(
+        '--images', metavar='FILE',
+        help='evaluate only the images that this file lists, one path a line')
+    parser.add_argument('--out', default='work_dirs/eval_predictions',
+                        help='folder for report.json, report.md, curves.npz, plots/')
+    parser.add_argument(
+        '--deltas', nargs='+', type=float, default=DEFAULTS.deltas,
+        help='score thresholds')
+    parser.add_argument(
+        '--betas', nargs='+', type=float, default=DEFAULTS.betas, help='of F_beta')
+    parser.add_argument(
+        '--margin-range', nargs=2, type=float, default=DEFAULTS.margin_range,
+        metavar=('LOW', 'HIGH'), help='thresholds of AF_beta over s')
+    parser.add_argument(
+        '--height-edges', nargs='*', type=float, default=DEFAULTS.height_edges,
+        help='edges between bands of face height, in pixels')
+    parser.add_argument(
+        '--reference-delta', type=float,
+        help="the calibrated delta, in place of the first predictions' own")
+    parser.add_argument(
+        '--bootstrap', type=int, default=DEFAULTS.bootstrap,
+        help='replicates behind the intervals; 0 for none')
+    parser.add_argument('--seed', type=int, default=DEFAULTS.seed,
+                        help='of the bootstrap')
+    return parser.parse_args()
+
+
+def named_paths(arguments: Iterable[str]) -> dict[str, str]:
+    """Path of predictions by name: NAME=PATH, or the path's own last part.
+
+    Raises:
+        ValueError: If two have the same name.
+    """
+    found: dict[str, str] = {}
+    for argument in arguments:
+        name, given, path = argument.partition('=')
+        if not given or not name:
+            name, path = Path(argument).stem, argument
+        if name in found:
+            raise ValueError(f'{found[name]} and {path} are both named {name!r}; '
+                             'write NAME=PATH')
+        found[name] = path
+    return found
+
+
+def select_images(
+        faces: Mapping[str, ImageFaces], listed: str) -> dict[str, ImageFaces]:
+    """Faces of the images that a list names.
+
+    Raises:
+        ValueError: If a listed image is not annotated.
+    """
+    ids = [str(Path(name).with_suffix('')) for name in read_subset_file(listed)]
+    unknown = [img_id for img_id in ids if img_id not in faces]
+    if unknown:
+        raise ValueError(f'{listed}: {len(unknown)} of {len(ids)} images are not '
+                         f'annotated, the first is {unknown[0]}')
+    return {img_id: faces[img_id] for img_id in ids}
+
+
+def main() -> None:
+    args = parse_args()
+    keep_freed_memory()
+    settings = EvaluationSettings(
+        deltas=tuple(args.deltas), betas=tuple(args.betas),
+        margin_range=tuple(args.margin_range), height_edges=tuple(args.height_edges),
+        bootstrap=args.bootstrap, seed=args.seed)
+    annotated = load_faces(args.gt)
+    faces = select_images(annotated, args.images) if args.images else annotated
+    delta = args.reference_delta
+    evaluations: dict[str, FaceEvaluation] = {}
+    for name, path in named_paths(args.predictions).items():
+        records = to_records(load_predictions(path), faces, path)
+        evaluations[name] = evaluate_faces(records, settings, delta)
+        evaluations[name].data['annotated_images'] = len(annotated)
+        delta = evaluations[name].calibrated_delta if delta is None else delta
+        for warning in evaluations[name].warnings():
+            print(f'{name}: {warning}')
+    protocol = dict(ground_truth=args.gt, images=args.images,
+                    predictions=named_paths(args.predictions))
+    print(write_evaluation(args.out, evaluations, protocol))
+    print(f'\nreport.json, report.md, curves.npz and plots are in {args.out}')
+
+
+if __name__ == '__main__':
+    main()
