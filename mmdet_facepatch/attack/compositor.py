@@ -18,7 +18,7 @@ only the runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -188,6 +188,7 @@ def plan_paste(
     boxes: Sequence[Sequence[np.ndarray]],
     patch_shape: tuple[int, int, int],
     chunk_size: int = DEFAULT_CHUNK,
+    parts: Sequence[Sequence[np.ndarray]] | None = None,
 ) -> PastePlan:
     """Decide what to render and which pixels to copy where.
 
@@ -199,15 +200,18 @@ def plan_paste(
         boxes: For each canvas the boxes of each of its B images, (N, 4) int64.
         patch_shape: (channels, height, width) of the patch.
         chunk_size: Bound of an atlas and of a copy; see :func:`paste_patch`.
+        parts: Part of each box that is pasted, inside its box, in the form of
+            ``boxes``; by default all of it.
 
     Returns:
         PastePlan: On the CPU. Empty (no atlas) if no box shows.
     """
     channels = patch_shape[0]
+    cells = zip(canvases, boxes, boxes if parts is None else parts, strict=True)
     found = [
-        _locate(topmost_runs(image, *shape), image, shape, canvas, index * channels)
-        for canvas, (shape, images) in enumerate(zip(canvases, boxes, strict=True))
-        for index, image in enumerate(images)
+        _locate(topmost_runs(shown, *shape), image, shape, canvas, index * channels)
+        for canvas, (shape, images, pasted) in enumerate(cells)
+        for index, (image, shown) in enumerate(zip(images, pasted, strict=True))
     ]
     table = np.concatenate([np.zeros((7, 0), np.int64), *found], axis=1)
     if not table.shape[1]:
@@ -452,6 +456,7 @@ def paste_patch(
     patch: Tensor,
     boxes: Sequence[Tensor],
     chunk_size: int = DEFAULT_CHUNK,
+    parts: Sequence[Tensor] | None = None,
 ) -> Images:
     """Paste the patch into each box of each image (paper, Section 3.2).
 
@@ -482,6 +487,10 @@ def paste_patch(
             image, upper bounds exclusive, on any device. Squares are usual but
             not required.
         chunk_size: Pixels copied, and positions rendered, at a time.
+        parts: The rectangle of each box that is pasted, in the form of ``boxes``;
+            what exceeds its box is cut off. Elsewhere in the box the image, or a
+            patch below, shows; the pixels that are pasted are those of the whole
+            patch. None pastes whole patches. :func:`remaining_boxes` makes parts.
 
     Returns:
         list[Tensor] | Tensor: As ``images``, in their dtypes; differentiable in patch
@@ -497,12 +506,17 @@ def paste_patch(
     canvases = [images] if isinstance(images, Tensor) else list(images)
     per_canvas = [len(images)] if stacked else [1] * len(images)
     _check(canvases, 4 if stacked else 3, patch, boxes, sum(per_canvas), chunk_size)
-    host = iter(_to_host(boxes))
+    host = _to_host(boxes)
+    shown = None
+    if parts is not None:
+        _check_parts(parts, boxes)
+        shown = _per_canvas(map(_intersect, _to_host(parts), host), per_canvas)
     plan = plan_paste(
         [(canvas.shape[-2], canvas.shape[-1]) for canvas in canvases],
-        [[next(host) for _ in range(count)] for count in per_canvas],
+        _per_canvas(host, per_canvas),
         (patch.shape[0], patch.shape[1], patch.shape[2]),
         chunk_size,
+        shown,
     )
     if plan.canvases:
         below = [canvases[index] for index in plan.canvases]
@@ -525,6 +539,33 @@ def _to_host(boxes: Sequence[Tensor]) -> list[np.ndarray]:
             f'and coordinates of magnitude below {COORDINATE_LIMIT}'
         )
     return np.split(table, np.cumsum([len(b) for b in boxes])[:-1])
+
+
+def _per_canvas(
+    arrays: Iterable[np.ndarray], counts: Sequence[int]
+) -> list[list[np.ndarray]]:
+    """Deal the arrays of all images out to canvases of so many images."""
+    rest = iter(arrays)
+    return [[next(rest) for _ in range(count)] for count in counts]
+
+
+def _intersect(parts: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Rows that parts and boxes share; x2 < x1 or y2 < y1 where they do not."""
+    low = np.maximum(parts[:, :2], boxes[:, :2])
+    return np.concatenate([low, np.minimum(parts[:, 2:], boxes[:, 2:])], axis=1)
+
+
+def _check_parts(parts: Sequence[Tensor], boxes: Sequence[Tensor]) -> None:
+    """Raise unless there is one integer part for each box."""
+    shapes = [tuple(part.shape) for part in parts]
+    if shapes != [tuple(box.shape) for box in boxes]:
+        raise ValueError(
+            f'parts of shapes {shapes} for boxes of shapes '
+            f'{[tuple(box.shape) for box in boxes]}: each box needs one'
+        )
+    for part in parts:
+        if part.is_floating_point() or part.is_complex() or part.dtype == torch.bool:
+            raise TypeError(f'parts of boxes must be integers, got {part.dtype}')
 
 
 def _check(
@@ -589,10 +630,14 @@ class PatchCompositor:
         self.chunk_size = chunk_size
 
     def __call__(
-        self, images: Sequence[Tensor] | Tensor, patch: Tensor, boxes: Sequence[Tensor]
+        self,
+        images: Sequence[Tensor] | Tensor,
+        patch: Tensor,
+        boxes: Sequence[Tensor],
+        parts: Sequence[Tensor] | None = None,
     ) -> Images:
-        """Return the images with the patch in each box."""
-        return paste_patch(images, patch, boxes, self.chunk_size)
+        """Return the images with the patch, or a part of it, in each box."""
+        return paste_patch(images, patch, boxes, self.chunk_size, parts)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(chunk_size={self.chunk_size})'

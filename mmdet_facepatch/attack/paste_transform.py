@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,14 @@ from mmdet.registry import TASK_UTILS, TRANSFORMS
 from torch import Tensor
 
 from .compositor import paste_patch
+from .parts import REMOVABLE_PARTS, check_removed, remaining_boxes
 from .patch import Size, check_pixels, initial_pixels, load_patch, parse_size
+from .placement import check_scale
 
-Patch = Tensor | str | os.PathLike | dict | None
+Source = Tensor | str | os.PathLike | dict
+Patch = Source | None
+# Stands for the patch that an attack optimises.
+CURRENT = 'current'
 
 
 @TRANSFORMS.register_module()
@@ -40,8 +46,9 @@ class PastePatch(BaseTransform):
 
     Added keys:
 
-    - patch_boxes (np.ndarray, (N, 4) int64 xyxy in original pixels, uncut, one row
-      an instance in its order; an empty box, x1 == x2, where there is no patch).
+    - patch_boxes (np.ndarray, (N, 4) int64 xyxy in original pixels, not cut at the
+      image border, one row an instance in its order; of a patch with a part
+      removed, what remains; an empty box, x1 == x2, where there is no patch).
       **Absent when the transform has no patch**, so that a metric can tell clean
       images from attacked ones.
 
@@ -62,12 +69,16 @@ class PastePatch(BaseTransform):
         self.placement = TASK_UTILS.build(placement or dict(type='PatchPlacement'))
         self.size = parse_size(size)
         self._pixels = torch.zeros(3, *self.size).share_memory_()
-        # Is there a patch; which buffer holds it. Shared with workers.
-        self._state = torch.zeros(2, dtype=torch.int64).share_memory_()
+        # Is there a patch; which buffer holds it; which part of it is removed, 0 for
+        # none. Shared with workers, as is the scale.
+        self._state = torch.zeros(3, dtype=torch.int64).share_memory_()
+        self._scale = torch.ones(1, dtype=torch.float64).share_memory_()
         self._buffer = 0
         self.set_patch(patch)
 
-    def set_patch(self, patch: Patch) -> None:
+    def set_patch(
+        self, patch: Patch, current: Callable[[], Tensor] | None = None
+    ) -> None:
         """Use this patch from now on, in living data loader workers as well.
 
         Patch and state lie in shared memory, so that persistent workers see the
@@ -75,32 +86,66 @@ class PastePatch(BaseTransform):
         an error rather than go on with the old one.
 
         Args:
-            patch: (3, H, W) floating RGB in [0, 1], copied; a file for
-                :func:`load_patch`; an init for :func:`initial_pixels`, such as
-                ``dict(type='constant', value=0.5)``, with an optional ``size``; or
-                None for clean images.
+            patch: None for clean images, or
+
+                * (3, H, W) floating RGB in [0, 1], copied;
+                * a file for :func:`load_patch`, as its path or as
+                  ``dict(type='file', path=...)``;
+                * ``'current'`` or ``dict(type='current')``: what ``current`` returns;
+                * an init for :func:`initial_pixels`, such as
+                  ``dict(type='constant', value=0.5)``, with an optional ``size``.
+
+                Every dict may also have ``scale``, the side relative to that at full
+                size (paper, Table 5; see :func:`patch_boxes`), and ``removed``, the
+                name of a part that is not pasted (Table 4; see
+                :func:`remaining_boxes`).
+            current: Returns the patch that an attack optimises, (3, H, W) in [0, 1];
+                None where there is no attack.
 
         Raises:
-            TypeError, ValueError, FileNotFoundError: If this is no patch.
+            TypeError, ValueError, FileNotFoundError: If this is no patch. The patch
+                in use then stays.
         """
         if patch is None:
             self._state[0] = 0
             return
-        pixels = self._read(patch).detach().float().cpu()
+        source, removed, scale = _split_condition(patch)
+        pixels = self._read(source, current).detach().float().cpu()
         if pixels.shape != self._pixels.shape:
             self._pixels = torch.zeros(pixels.shape).share_memory_()
             self._buffer += 1
             self._state[1] = self._buffer
         self._pixels.copy_(pixels)
+        self._scale[0] = scale
+        self._state[2] = 0 if removed is None else 1 + REMOVABLE_PARTS.index(removed)
         self._state[0] = 1
 
-    def _read(self, patch: Tensor | str | os.PathLike | dict) -> Tensor:
-        if isinstance(patch, Tensor):
-            return check_pixels(patch, 'PastePatch')
-        if isinstance(patch, dict):
-            init = dict(patch)
-            return initial_pixels(init.pop('size', self.size), init)
-        return load_patch(patch)
+    def _read(self, source: Source, current: Callable[[], Tensor] | None) -> Tensor:
+        """Pixels of what :meth:`set_patch` takes, (3, H, W) floating in [0, 1]."""
+        if isinstance(source, Tensor):
+            return check_pixels(source, 'PastePatch')
+        if source == CURRENT and current is not None:
+            source = dict(type=CURRENT)
+        if not isinstance(source, dict):
+            return load_patch(source)
+        kind, options = source.get('type'), dict(source)
+        if kind == 'file':
+            del options['type']
+            return load_patch(**options)
+        if kind == CURRENT:
+            return _current_pixels(options, current)
+        return initial_pixels(options.pop('size', self.size), options)
+
+    @property
+    def removed(self) -> str | None:
+        """Name of the part that is not pasted, or None."""
+        part = int(self._state[2])
+        return REMOVABLE_PARTS[part - 1] if part else None
+
+    @property
+    def scale(self) -> float:
+        """Side of the pasted patch relative to that at full size, in (0, 1]."""
+        return self._scale.item()
 
     @property
     def pixels(self) -> Tensor | None:
@@ -131,8 +176,10 @@ class PastePatch(BaseTransform):
         image = _original_image(results)
         rows = [instance['bbox'] for instance in results['instances']]
         faces = torch.as_tensor(np.array(rows, np.float64).reshape(-1, 4))
+        # A placement of one's own need not know scales that nobody asks for.
+        scale = {} if self.scale == 1 else dict(scale=self.scale)
         try:
-            boxes = self.placement(faces)
+            boxes = self.placement(faces, **scale)
         except ValueError as error:
             name = results.get('img_path', 'image')
             raise ValueError(f'{name}: {error}') from error
@@ -140,9 +187,11 @@ class PastePatch(BaseTransform):
         # RGB in [0, 1] -> BGR in [0, 255]. In float64 the resampling of a grey 127.5
         # is off by too little to show in float32: halves go up, everywhere alike.
         patch = pixels.double().flip(0) * 255
-        pasted = paste_patch([below], patch, [boxes])[0]
+        parts = remaining_boxes(boxes, self.removed)
+        shown = None if parts is boxes else [parts]
+        pasted = paste_patch([below], patch, [boxes], parts=shown)[0]
         results['img'] = (pasted + 0.5).byte().permute(1, 2, 0).contiguous().numpy()
-        results['patch_boxes'] = boxes.numpy()
+        results['patch_boxes'] = parts.numpy()
         return results
 
     def __deepcopy__(self, memo: dict) -> PastePatch:
@@ -152,12 +201,39 @@ class PastePatch(BaseTransform):
         clone.__dict__ = copy.deepcopy(self.__dict__, memo)
         clone._pixels.share_memory_()
         clone._state.share_memory_()
+        clone._scale.share_memory_()
         return clone
 
     def __repr__(self) -> str:
         pixels = self.pixels
         size = None if pixels is None else tuple(pixels.shape[1:])
-        return f'{type(self).__name__}(patch size={size}, placement={self.placement})'
+        return (
+            f'{type(self).__name__}(patch size={size}, removed={self.removed}, '
+            f'scale={self.scale}, placement={self.placement})'
+        )
+
+
+def _split_condition(patch: Source) -> tuple[Source, str | None, float]:
+    """Separate whose pixels, which part is removed and the scale."""
+    if not isinstance(patch, dict):
+        return patch, None, 1.0
+    source = dict(patch)
+    removed = check_removed(source.pop('removed', None))
+    return source, removed, check_scale(source.pop('scale', 1.0))
+
+
+def _current_pixels(options: dict, current: Callable[[], Tensor] | None) -> Tensor:
+    """Pixels of ``dict(type='current')``."""
+    if current is None:
+        raise ValueError(
+            f"PastePatch: patch {options} needs an attack, and there is none here; name "
+            "a patch by dict(type='file', path=...)"
+        )
+    if len(options) > 1:
+        raise ValueError(
+            f"PastePatch: dict(type='current') takes 'scale' and 'removed', got {options}"
+        )
+    return check_pixels(current(), 'PastePatch, current patch')
 
 
 def _original_image(results: dict[str, Any]) -> np.ndarray:

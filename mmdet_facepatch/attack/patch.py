@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..files import write_atomically
 from .compositor import resize_area
+from .face_crop import dataset_face
 
 Size = int | Sequence[int]
 
@@ -110,8 +111,38 @@ def image_pixels(size: Size, path: str | os.PathLike) -> Tensor:
     Returns:
         Tensor: (3, H, W) float32 RGB in [0, 1].
     """
+    return _fit(load_patch(path), size)
+
+
+def face_pixels(
+    size: Size, dataset: Mapping, img_id: str | int, face: int = 0
+) -> Tensor:
+    """A face of a data set, cut as a square about its box and resized.
+
+    The side of the square is the longer one of the face's box, its centre that of
+    the box; beyond the image border the outermost pixels are repeated
+    (:func:`~mmdet_facepatch.attack.face_crop.crop_square`). The paper starts from
+    three faces of WIDER FACE (Section 3.3, Table 1).
+
+    Args:
+        size: Height and width of the patch; if they differ, the square is cut
+            about its centre to the shape.
+        dataset: Config of an mmdet data set; its pipeline does not matter.
+        img_id: Id of the image in the data set.
+        face: Which of its ``instances``, counted from 0.
+
+    Returns:
+        Tensor: (3, H, W) float32 RGB in [0, 1].
+
+    Raises:
+        ValueError: If the data set has no such image or face.
+    """
+    return _fit(dataset_face(dataset, img_id, face), size)
+
+
+def _fit(pixels: Tensor, size: Size) -> Tensor:
+    """Cut (3, h, w) pixels about their centre to the shape of ``size``, and resize."""
     height, width = parse_size(size)
-    pixels = load_patch(path)
     rows, cols = pixels.shape[1:]
     keep_rows = min(rows, max(1, round(cols * height / width)))
     keep_cols = min(cols, max(1, round(rows * width / height)))
@@ -124,6 +155,7 @@ _INITS: dict[str, Callable[..., Tensor]] = {
     'noise': noise_pixels,
     'constant': constant_pixels,
     'image': image_pixels,
+    'face': face_pixels,
 }
 
 
@@ -133,8 +165,10 @@ def initial_pixels(size: Size, init: dict) -> Tensor:
     Args:
         size: Height and width, or an int for a square.
         init: One of ``dict(type='noise', seed=0, low=0., high=1.)``,
-            ``dict(type='constant', value=0.5)`` (a grey level or [r, g, b]) and
-            ``dict(type='image', path=...)``.
+            ``dict(type='constant', value=0.5)`` (a grey level or [r, g, b]),
+            ``dict(type='image', path=...)`` and
+            ``dict(type='face', dataset=..., img_id=..., face=0)``, a face of a data
+            set given by its config.
 
     Returns:
         Tensor: (3, H, W) float32 RGB in [0, 1].

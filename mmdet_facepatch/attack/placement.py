@@ -52,13 +52,26 @@ def check_center(center: Center) -> Center:
     return pair
 
 
+def check_scale(scale: float) -> float:
+    """Return scale if it lies in (0, 1], else raise ValueError."""
+    if not 0.0 < scale <= 1.0:
+        raise ValueError(
+            f'patch scale {scale} is outside (0, 1]: it is the side of the shrunken '
+            'patch divided by that of the whole one, 0.9 to 0.6 in the paper'
+        )
+    return float(scale)
+
+
 def patch_boxes(
-    face_boxes: Tensor, alpha: float = 0.5, center: Center = 'top'
+    face_boxes: Tensor,
+    alpha: float = 0.5,
+    center: Center = 'top',
+    scale: float = 1.0,
 ) -> Tensor:
     """Square of the patch for each face (paper, Section 3.2).
 
-    The side is ``max(1, round(alpha * sqrt(w * h)))`` (halves to even); the left
-    edge is ``floor(cx - side / 2 + 0.5)``, the top edge likewise. With
+    The side is ``max(1, round(scale * alpha * sqrt(w * h)))`` (halves to even); the
+    left edge is ``floor(cx - side / 2 + 0.5)``, the top edge likewise. With
     ``s = alpha * sqrt(w * h)`` before rounding, the centre relative to the face's
     upper left corner is
 
@@ -68,6 +81,11 @@ def patch_boxes(
     * ``'top_middle'``, ``'middle_bottom'``: the mean of the two neighbours;
     * ``(cx, cy)``: ``(cx * w, cy * h)``.
 
+    ``scale`` shrinks a patch after it was optimised (Appendix B, Table 5; the paper
+    does not say about which point): the side, not the area, becomes the given
+    share, and the centre stays where it was at full size. A patch at the top then
+    no longer touches the top edge of the face.
+
     Squares may stick out of the face and of the image; the compositor cuts them
     at the image border. All arithmetic is float64, so that every device gives
     the same pixels.
@@ -76,6 +94,7 @@ def patch_boxes(
         face_boxes: Faces, (N, 4) xyxy in pixels, any real dtype, any device.
         alpha: Patch side relative to ``sqrt(w * h)``, in (0, 1].
         center: Name of a place or (cx, cy) in fractions of w and h.
+        scale: Side relative to that at full size, in (0, 1].
 
     Returns:
         Tensor: (N, 4) int64 xyxy on the device of ``face_boxes``; the upper bounds
@@ -83,10 +102,10 @@ def patch_boxes(
         (x1 == x2, y1 == y2): no patch.
 
     Raises:
-        ValueError: If alpha or center is unfit, the shape is not (N, 4), or a
-            coordinate is NaN, infinite or beyond 2**30.
+        ValueError: If alpha, center or scale is unfit, the shape is not (N, 4), or
+            a coordinate is NaN, infinite or beyond 2**30.
     """
-    alpha, center = check_alpha(alpha), check_center(center)
+    alpha, center, scale = check_alpha(alpha), check_center(center), check_scale(scale)
     if face_boxes.ndim != 2 or face_boxes.shape[1] != 4:
         raise ValueError(
             f'face boxes must have shape (N, 4), got {tuple(face_boxes.shape)}'
@@ -103,7 +122,7 @@ def patch_boxes(
     corner = faces[:, :2]
     width, height = (faces[:, 2:] - corner).unbind(dim=1)
     exact = alpha * (width.clamp(min=0) * height.clamp(min=0)).sqrt()
-    side = exact.round().clamp(min=1)
+    side = (scale * exact).round().clamp(min=1)
     if isinstance(center, str):
         top, middle, bottom = _PLACES[center]
         down = top * exact / 2 + middle * height / 2 + bottom * (height - exact / 2)
@@ -132,9 +151,14 @@ class PatchPlacement:
         self.alpha = check_alpha(alpha)
         self.center = check_center(center)
 
-    def __call__(self, face_boxes: Tensor) -> Tensor:
-        """Return the (N, 4) int64 xyxy squares for (N, 4) xyxy faces."""
-        return patch_boxes(face_boxes, self.alpha, self.center)
+    def __call__(self, face_boxes: Tensor, scale: float = 1.0) -> Tensor:
+        """Return the (N, 4) int64 xyxy squares for (N, 4) xyxy faces.
+
+        Args:
+            face_boxes: Faces, (N, 4) xyxy in pixels.
+            scale: Side relative to that at full size, in (0, 1].
+        """
+        return patch_boxes(face_boxes, self.alpha, self.center, scale)
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(alpha={self.alpha}, center={self.center!r})'

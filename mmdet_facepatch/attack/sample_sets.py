@@ -31,6 +31,20 @@ def patch_iou_samples(anchors: Tensor, faces: Tensor, iou_thr: float) -> Tensor:
 
 
 @torch.no_grad()
+def patch_score_samples(scores: Tensor, score_thr: float) -> Tensor:
+    """Anchors with ``S > score_thr``, wherever they lie.
+
+    Args:
+        scores: (A,) float in [0, 1].
+        score_thr: Score that must be exceeded, the paper's ``delta - m``.
+
+    Returns:
+        Indices of the samples, (N,) int64, ascending.
+    """
+    return torch.nonzero(scores > score_thr).squeeze(1)
+
+
+@torch.no_grad()
 def patch_combination_samples(
     anchors: Tensor,
     scores: Tensor,
@@ -57,7 +71,7 @@ def patch_combination_samples(
     Returns:
         Indices of the samples, (N,) int64, ascending.
     """
-    high = torch.nonzero(scores > score_thr).squeeze(1)
+    high = patch_score_samples(scores, score_thr)
     # Few anchors score high, so only theirs are overlaps worth computing.
     on_face, _ = best_overlaps(anchors[high], faces)
     on_patch, _ = best_overlaps(anchors[high], patches)
@@ -98,6 +112,39 @@ class PatchIoUSampleSet:
             Indices of the samples, (N,) int64.
         """
         return patch_iou_samples(candidates.boxes, faces, self.iou_thr)
+
+
+@TASK_UTILS.register_module()
+class PatchScoreSampleSet:
+    """Sample set of *Patch-Score*: whatever scores like a face (section 4.2).
+
+    *Patch-Score-Focal* is the same set under another loss,
+    :class:`~mmdet_facepatch.attack.losses.FocalAdversarialLoss`.
+
+    Args:
+        score_thr: Score that must be exceeded, ``delta - m``.
+
+    Raises:
+        ValueError: If ``score_thr`` is outside [0, 1).
+    """
+
+    def __init__(self, score_thr: float = 0.5) -> None:
+        _check_unit('PatchScoreSampleSet', score_thr=score_thr)
+        self.score_thr = score_thr
+
+    def __call__(self, candidates: Candidates, faces: Tensor,
+                 patches: Tensor) -> Tensor:
+        """Select samples of one image.
+
+        Args:
+            candidates: Anchors and scores of the image.
+            faces: Not used by this set.
+            patches: Not used by this set.
+
+        Returns:
+            Indices of the samples, (N,) int64.
+        """
+        return patch_score_samples(candidates.scores, self.score_thr)
 
 
 @TASK_UTILS.register_module()

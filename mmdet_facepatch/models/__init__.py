@@ -1,6 +1,7 @@
 """Detector parts: SLN, what it needs to train and test, mmdet's heads with margins."""
 
 from .backbones import HeadlessMobileNetV2
+from .data_preprocessors import ChannelsLastDetDataPreprocessor
 from .dense_heads import RetinaMarginHead, SLNHead, SSDMarginHead
 from .detectors import SLN
 from .losses import IoURegressionLoss
@@ -11,6 +12,7 @@ from .test_time_augs import PyramidTTA
 
 __all__ = [
     'SLN',
+    'ChannelsLastDetDataPreprocessor',
     'GroupSamplingAssigner',
     'HeadlessMobileNetV2',
     'IoURegressionLoss',

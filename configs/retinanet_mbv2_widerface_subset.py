@@ -1,0 +1,14 @@
+# RetinaNet with a MobileNetV2, on few images and no GPU.
+_base_ = [
+    '_base_/models/retinanet_r18.py',
+    '_base_/datasets/widerface_subset.py',
+    '_base_/schedules/adamw_2k.py',
+    '_base_/models/mobilenet_v2.py',
+]
+
+model = dict(
+    data_preprocessor=dict(type='ChannelsLastDetDataPreprocessor'),
+    backbone={{_base_.mobilenet_v2}},
+    neck=dict(in_channels={{_base_.mobilenet_v2_channels}}, out_channels=64),
+    bbox_head=dict(in_channels=64, feat_channels=64, stacked_convs=1))
+optim_wrapper = dict(paramwise_cfg={{_base_.mobilenet_v2_lr}})

@@ -1,0 +1,5 @@
+"""Data preprocessors."""
+
+from .channels_last import ChannelsLastDetDataPreprocessor
+
+__all__ = ['ChannelsLastDetDataPreprocessor']

@@ -1,0 +1,56 @@
+"""Every config loads, and every detector in them can be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+ROOT = Path(__file__).resolve().parents[1] / 'configs'
+ALL = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in ROOT.rglob('*.py')
+    if '_base_' not in path.parts
+)
+DETECTORS = [name for name in ALL if '/' not in name]
+WHOLE = [name for name in DETECTORS if not name.endswith('_subset.py')]
+SUBSET = [name for name in DETECTORS if name.endswith('_subset.py')]
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_loads(name):
+    cfg = Config.fromfile(ROOT / name)
+    assert 'work_dirs' not in cfg.pretty_text
+
+
+@pytest.mark.parametrize('name', DETECTORS)
+def test_detector_builds(name):
+    model = Config.fromfile(ROOT / name).model
+    model.backbone.init_cfg = None
+    detector = MODELS.build(model)
+    assert sum(p.numel() for p in detector.parameters()) > 1e6
+
+
+@pytest.mark.parametrize('names', [WHOLE, SUBSET], ids=['whole', 'subset'])
+def test_frameworks_differ_in_the_model_only(names):
+    """Same data, schedule and test pyramid, or their numbers would not compare."""
+    configs = [Config.fromfile(ROOT / name).to_dict() for name in names]
+    assert len(configs) >= 4
+    for cfg in configs[1:]:
+        for key in ('train_dataloader', 'test_dataloader', 'test_evaluator',
+                    'tta_pipeline', 'train_cfg', 'param_scheduler', 'custom_hooks'):
+            assert cfg[key] == configs[0][key], key
+        assert cfg['optim_wrapper']['optimizer'] == (
+            configs[0]['optim_wrapper']['optimizer'])
+
+
+@pytest.mark.parametrize('name', DETECTORS)
+def test_no_cap_on_detections(name):
+    """One image of WIDER FACE has 709 faces."""
+    cfg = Config.fromfile(ROOT / name)
+    test_cfg = cfg.model.test_cfg.get('rcnn', cfg.model.test_cfg)
+    assert test_cfg.max_per_img >= 10000
+    assert test_cfg.score_thr == 0.01
+    assert cfg.tta_model.tta_cfg.get('max_per_img') is None
