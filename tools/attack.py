@@ -12,17 +12,17 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdet_facepatch.engine import (
     add_common_arguments,
+    data_config,
     keep_freed_memory,
     load_config,
     set_report_option,
 )
 
-DATA_CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'attack' / 'data'
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,9 +31,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='attack config')
     parser.add_argument(
         '--data', metavar='NAME',
-        help="images in place of the config's: "
-        + ', '.join(sorted(path.stem for path in DATA_CONFIGS.glob('*.py')))
-        + ', or a config file with the dataloaders')
+        help="images in place of the config's: embedded, widerface_subset, widerface, "
+        'or a config file with the dataloaders')
     parser.add_argument(
         '--resume', nargs='?', const='auto',
         help='go on from CHECKPOINT, or from the last one in the work dir')
@@ -41,8 +40,9 @@ def parse_args() -> argparse.Namespace:
         '--no-report', action='store_true',
         help='only optimise; report later with --report-only')
     parser.add_argument(
-        '--report-only', metavar='PATCH',
-        help='optimise nothing; report on this patch file')
+        '--report-only', metavar='PATCH', nargs='?', const='',
+        help="optimise nothing; report on this patch file, or on the config's "
+        'conditions alone')
     parser.add_argument(
         '--save-predictions', choices=['npz', 'txt'],
         help='write the detections of every condition too')
@@ -52,29 +52,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def data_config(name: str) -> Config:
-    """Dataloaders and evaluators by the name of a data config, or its path.
-
-    Args:
-        name: ``embedded``, ``widerface_subset``, ``widerface``, or a file.
-
-    Raises:
-        FileNotFoundError: If there is no such config.
-    """
-    path = DATA_CONFIGS / f'{name}.py'
-    if not path.is_file():
-        path = Path(name)
-    if not path.is_file():
-        known = ', '.join(sorted(file.stem for file in DATA_CONFIGS.glob('*.py')))
-        raise FileNotFoundError(
-            f'--data {name}: neither a config file nor one of {known}')
-    return Config.fromfile(str(path))
-
-
 def main() -> None:
     args = parse_args()
     keep_freed_memory()
-    overlay = data_config(args.data) if args.data else None
+    overlay = data_config(args.data, CONFIGS) if args.data else None
     cfg = load_config(args.config, options=args.cfg_options,
                       work_dir=args.work_dir, launcher=args.launcher,
                       local_rank=args.local_rank,
@@ -84,7 +65,7 @@ def main() -> None:
     if args.save_predictions:
         set_report_option(cfg, 'predictions', args.save_predictions)
     runner = Runner.from_cfg(cfg)
-    if not args.report_only:
+    if args.report_only is None:
         runner.train()
     if not args.no_report:
         runner.test()

@@ -1,7 +1,7 @@
 """The attack: patch, placement, compositor, readers, sample sets, losses."""
 
 from .attacker import PatchAttacker, attacker_of, find_attacker
-from .candidates import Candidates, SLNCandidateReader
+from .candidates import Candidates
 from .compositor import PatchCompositor, paste_patch
 from .frozen_detector import build_frozen_detector, detector_digest
 from .losses import (
@@ -14,6 +14,15 @@ from .parts import REMOVABLE_PARTS, remaining_boxes
 from .paste_transform import PastePatch
 from .patch import UniversalPatch, load_patch, save_patch
 from .placement import PatchPlacement, patch_boxes
+from .readers import (
+    AnchorCandidateReader,
+    AutoCandidateReader,
+    CandidateReader,
+    PointCandidateReader,
+    QueryCandidateReader,
+    TwoStageCandidateReader,
+    register_reader,
+)
 from .sample_sets import (
     PatchCombinationSampleSet,
     PatchIoUSampleSet,
@@ -23,6 +32,9 @@ from .sample_sets import (
 __all__ = [
     'REMOVABLE_PARTS',
     'AdversarialLoss',
+    'AnchorCandidateReader',
+    'AutoCandidateReader',
+    'CandidateReader',
     'Candidates',
     'FocalAdversarialLoss',
     'PastePatch',
@@ -32,7 +44,9 @@ __all__ = [
     'PatchIoUSampleSet',
     'PatchPlacement',
     'PatchScoreSampleSet',
-    'SLNCandidateReader',
+    'PointCandidateReader',
+    'QueryCandidateReader',
+    'TwoStageCandidateReader',
     'UniversalPatch',
     'adversarial_objective',
     'attacker_of',
@@ -43,6 +57,7 @@ __all__ = [
     'load_patch',
     'paste_patch',
     'patch_boxes',
+    'register_reader',
     'remaining_boxes',
     'save_patch',
 ]

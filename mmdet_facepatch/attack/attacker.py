@@ -56,7 +56,8 @@ class PatchAttacker(BaseModel):
         patch: Config of the patch (:class:`UniversalPatch`).
         placement: Config of the placement (:class:`PatchPlacement`).
         compositor: Config of the compositor (:class:`PatchCompositor`).
-        reader: Config of the candidate reader.
+        reader: Config of the candidate reader; None finds the one of the
+            detector's head.
         sample_set: Config of the adversarial sample set.
         loss: Config of the attack loss.
         tta_model: Config of the model that merges a test pyramid, or None
@@ -93,7 +94,7 @@ class PatchAttacker(BaseModel):
         self.placement = TASK_UTILS.build(placement or dict(type='PatchPlacement'))
         self.compositor = TASK_UTILS.build(
             compositor or dict(type='PatchCompositor'))
-        self.reader = TASK_UTILS.build(reader or dict(type='SLNCandidateReader'))
+        self.reader = TASK_UTILS.build(reader or dict(type='AutoCandidateReader'))
         self.sample_set = TASK_UTILS.build(sample_set)
         self.loss = MODELS.build(loss or dict(type='AdversarialLoss'))
         self._hide_detector(detector, tta_model)
@@ -180,10 +181,9 @@ class PatchAttacker(BaseModel):
         images, squares = self.paste(inputs, faces)
         batch = self._detector.data_preprocessor(
             dict(inputs=images, data_samples=data_samples), False)
+        found = self.reader(self._detector, batch['inputs'], batch['data_samples'])
         log_scores = []
-        for candidates, boxes, patches in zip(
-                self.reader(self._detector, batch['inputs']), faces, squares,
-                strict=True):
+        for candidates, boxes, patches in zip(found, faces, squares, strict=True):
             index = self.sample_set(candidates, boxes, patches.to(boxes))
             log_scores.append(candidates.log_scores[index])
         selected = torch.cat(log_scores)

@@ -150,7 +150,7 @@ class PastePatch(BaseTransform):
     @property
     def pixels(self) -> Tensor | None:
         """A copy of the patch, (3, H, W) float32 RGB in [0, 1], or None."""
-        active, buffer = self._state.tolist()
+        active, buffer, _ = self._state.tolist()
         if not active:
             return None
         if buffer != self._buffer:
@@ -226,12 +226,13 @@ def _current_pixels(options: dict, current: Callable[[], Tensor] | None) -> Tens
     """Pixels of ``dict(type='current')``."""
     if current is None:
         raise ValueError(
-            f"PastePatch: patch {options} needs an attack, and there is none here; name "
-            "a patch by dict(type='file', path=...)"
+            f'PastePatch: patch {options} needs an attack, and there is none here; '
+            "name a patch by dict(type='file', path=...)"
         )
     if len(options) > 1:
         raise ValueError(
-            f"PastePatch: dict(type='current') takes 'scale' and 'removed', got {options}"
+            "PastePatch: dict(type='current') takes 'scale' and 'removed', not "
+            f'{sorted(set(options) - {"type"})}'
         )
     return check_pixels(current(), 'PastePatch, current patch')
 

@@ -1,21 +1,33 @@
 """Loops, hooks and the reading of configs."""
 
-from .config import add_common_arguments, load_config, set_report_option
+from .config import (
+    add_common_arguments,
+    data_config,
+    load_config,
+    set_report_option,
+)
 from .evaluation_report import write_evaluation
+from .experiment import Experiment, Job, load_numbers
+from .experiment_report import write_experiment
 from .hooks import EvaluationReportHook, PatchHook, PatchReportHook
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
 
 __all__ = [
     'EvaluationReportHook',
+    'Experiment',
+    'Job',
     'PatchAttackLoop',
     'PatchHook',
     'PatchReportHook',
     'PatchTestLoop',
     'PatchValLoop',
     'add_common_arguments',
+    'data_config',
     'keep_freed_memory',
     'load_config',
+    'load_numbers',
     'set_report_option',
     'write_evaluation',
+    'write_experiment',
 ]

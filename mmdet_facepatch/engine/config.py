@@ -114,3 +114,26 @@ def set_report_option(cfg: Config, key: str, value: object) -> None:
         raise KeyError(f'{cfg.filename} has no EvaluationReportHook in custom_hooks, '
                        f'which is what writes {key}')
     hooks[0][key] = value
+
+
+def data_config(name: str, configs: str | Path) -> Config:
+    """Dataloaders and evaluators by the name of a data config, or its path.
+
+    Args:
+        name: ``embedded``, ``widerface_subset`` (or ``subset``), ``widerface``,
+            or a config file.
+        configs: Folder of configs; the named ones are in ``attack/data``.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    folder = Path(configs) / 'attack' / 'data'
+    names = dict(subset='widerface_subset')
+    path = folder / f'{names.get(name, name)}.py'
+    if not path.is_file():
+        path = Path(name)
+    if not path.is_file():
+        known = ', '.join(sorted(file.stem for file in folder.glob('*.py')))
+        raise FileNotFoundError(
+            f'--data {name}: neither a config file nor one of {known}')
+    return Config.fromfile(str(path))

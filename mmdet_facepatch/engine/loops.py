@@ -14,9 +14,6 @@ from torch.utils.data import DataLoader
 
 from ..attack import PastePatch, attacker_of, find_attacker
 
-# Value of a condition that stands for the patch being optimised.
-CURRENT = 'current'
-
 
 def find_paste_transform(dataloader: DataLoader) -> PastePatch:
     """The one :class:`PastePatch` of a loader's pipeline.
@@ -59,6 +56,12 @@ def _set_reference(evaluator: Evaluator, delta: float | None) -> None:
     for metric in evaluator.metrics:
         if hasattr(metric, 'reference_delta'):
             metric.reference_delta = delta
+
+
+def _given_delta(evaluator: Evaluator) -> float | None:
+    """The reference delta that the config gives, or None."""
+    given = [getattr(metric, 'reference_delta', None) for metric in evaluator.metrics]
+    return next((delta for delta in given if delta is not None), None)
 
 
 def _calibrated_delta(metrics: Mapping[str, float]) -> float | None:
@@ -135,29 +138,35 @@ class PatchTestLoop(TestLoop):
     """Evaluate the same images under several conditions.
 
     The first condition is the clean image. The threshold that it yields, the
-    calibrated delta, is used for all others.
+    calibrated delta, is used for all others. Where the evaluator's metric has
+    a ``reference_delta`` already, that is used for all, and there need not be a
+    clean condition.
 
     Args:
         runner: As in mmengine.
         dataloader: Its pipeline has one :class:`PastePatch`.
         evaluator: As in mmengine.
         conditions: Patch by name of the condition: None for clean images,
-            'current' for the attacker's patch, the path of a patch file, or
-            the config of an init (``dict(type='constant', value=0.5)``).
+            'current' for the attacker's patch, the path of a patch file, the
+            config of an init (``dict(type='constant', value=0.5)``), and
+            whatever else :meth:`PastePatch.set_patch` takes.
         **kwargs: As in :class:`mmengine.runner.TestLoop`.
 
     Raises:
-        ValueError: If the first condition is not None.
+        ValueError: If there is no condition, or the first is not None and
+            there is no ``reference_delta``.
     """
 
     def __init__(self, runner: Any, dataloader: Any, evaluator: Any,
                  conditions: dict[str, Any], **kwargs: Any) -> None:
         super().__init__(runner, dataloader, evaluator, **kwargs)
-        if not conditions or next(iter(conditions.values())) is not None:
+        self.given_delta = _given_delta(self.evaluator)
+        first = next(iter(conditions.values()), '')
+        if not conditions or (first is not None and self.given_delta is None):
             raise ValueError(
                 'PatchTestLoop: the first condition must be the clean images '
-                '(clean=None), since the calibrated delta comes from them; got '
-                f'{list(conditions)}')
+                '(clean=None), since the calibrated delta comes from them, or the '
+                f'evaluator needs a reference_delta; got {list(conditions)}')
         self.paste = find_paste_transform(self.dataloader)
         _share_placement(self.paste, runner.model)
         self.conditions = conditions
@@ -172,14 +181,12 @@ class PatchTestLoop(TestLoop):
         """
         self.runner.call_hook('before_test')
         self.results = {}
-        _set_reference(self.evaluator, None)
+        _set_reference(self.evaluator, self.given_delta)
         for name, patch in self.conditions.items():
             self.condition = name
-            if patch == CURRENT:
-                patch = _current_pixels(self.runner.model)
-            self.paste.set_patch(patch)
+            self.paste.set_patch(patch, lambda: _current_pixels(self.runner.model))
             self.results[name] = self._run_condition()
-            if len(self.results) == 1:
+            if len(self.results) == 1 and self.given_delta is None:
                 _set_reference(
                     self.evaluator, _calibrated_delta(self.results[name]))
         self.runner.call_hook('after_test')

@@ -57,7 +57,8 @@ class WiderFaceMetric(BaseMetric):
             in place of the run's own, as found on clean images. It is an
             attribute too, so that a loop can set it between a clean run and an
             attacked one; the value of ``calibrated_delta`` can be given as it
-            is (NaN says that the clean run never reached the precision).
+            is (NaN, or 'nan' in a config file, says that the clean run never
+            reached the precision).
         face_label (int): Class that counts. Detections and annotations of other
             classes are left out, so that a detector of many classes can be
             judged by one of them.
@@ -87,7 +88,7 @@ class WiderFaceMetric(BaseMetric):
     def __init__(
         self,
         gt_dir: str | None = None,
-        reference_delta: float | None = None,
+        reference_delta: float | str | None = None,
         face_label: int = 0,
         use_ignore_flag: bool = False,
         collect_device: str = 'cpu',
@@ -101,7 +102,8 @@ class WiderFaceMetric(BaseMetric):
             for key, value in settings.items()
         }
         self.settings = EvaluationSettings(**values)
-        self.reference_delta = reference_delta
+        self.reference_delta = (
+            None if reference_delta is None else float(reference_delta))
         self.face_label = face_label
         self.use_ignore_flag = use_ignore_flag
         # Read now: a missing file should not show after hours of training.

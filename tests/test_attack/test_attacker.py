@@ -1,10 +1,10 @@
-"""Frozen detector, candidate reader and attacker on a tiny SLN."""
+"""Frozen detector and attacker on a tiny SLN."""
 
 import copy
 
 import pytest
 import torch
-from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
@@ -94,43 +94,6 @@ class TestFrozenDetector:
             other = copy.deepcopy(detector)
             change(other)
             assert detector_digest(other) != digest
-
-
-class TestReader:
-
-    def test_scores_are_the_heads_own(self, detector):
-        detector.eval()
-        image = torch.randn(2, 3, 64, 64)
-        reader = TASK_UTILS.build(dict(type='SLNCandidateReader'))
-        found = reader(detector, image)
-        scores, _ = detector.bbox_head(detector.extract_feat(image))
-        softmax = scores[0].permute(0, 2, 3, 1).reshape(2, -1, 2).softmax(-1)
-        for candidates, expected in zip(found, softmax, strict=True):
-            torch.testing.assert_close(candidates.scores, expected[:, 0])
-            torch.testing.assert_close(
-                candidates.boxes, detector.bbox_head.priors(scores))
-
-    def test_predictions_are_among_the_candidates(self, detector):
-        """Scores after NMS are scores of anchors, read independently."""
-        detector.eval()
-        detector.bbox_head.test_cfg.score_thr = 0.3
-        image = torch.randn(1, 3, 64, 64)
-        data = DetDataSample(metainfo=dict(
-            img_shape=(64, 64), ori_shape=(64, 64), scale_factor=(1.0, 1.0)))
-        pred = detector(image, [data], mode='predict')[0].pred_instances
-        read, = TASK_UTILS.build(dict(type='SLNCandidateReader'))(detector, image)
-        distance = (pred.scores[:, None] - read.scores[None]).abs().min(dim=1).values
-        assert len(pred) > 0
-        assert distance.max() < 1e-6
-
-    def test_other_heads_and_classes_are_refused(self, detector):
-        reader = TASK_UTILS.build(dict(type='SLNCandidateReader', class_id=1))
-        with pytest.raises(ValueError, match='class_id 1'):
-            reader(detector, torch.zeros(1, 3, 64, 64))
-        with pytest.raises(TypeError, match='SLNHead'):
-            reader(torch.nn.Identity(), torch.zeros(1, 3, 64, 64))
-        with pytest.raises(ValueError, match='negative'):
-            TASK_UTILS.build(dict(type='SLNCandidateReader', class_id=-1))
 
 
 class TestPatchAttacker:

@@ -92,7 +92,7 @@ def test_image_may_be_an_exact_file(tmp_path):
 @pytest.mark.parametrize(
     ('init', 'message'),
     [
-        (dict(type='zeros'), "type 'zeros'; known: constant, image, noise"),
+        (dict(type='zeros'), "type 'zeros'; known: constant, face, image, noise"),
         (dict(seed=0), 'type None; known'),
         (dict(type='noise', low=-0.1), 'not within'),
         (dict(type='noise', low=0.6, high=0.5), 'not within'),

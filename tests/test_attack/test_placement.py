@@ -42,6 +42,26 @@ def test_relative_center(center, expected):
     assert patch_boxes(FACE, 0.5, center).tolist() == [expected]
 
 
+@pytest.mark.parametrize(
+    ('scale', 'expected'),
+    [
+        (1.0, [105, 200, 135, 230]),  # side 30 about (120, 215)
+        (0.9, [107, 202, 134, 229]),  # 27
+        (0.8, [108, 203, 132, 227]),  # 24
+        (0.7, [110, 205, 131, 226]),  # 21
+        (0.6, [111, 206, 129, 224]),  # 18
+    ],
+)
+def test_scale_keeps_the_centre(scale, expected):
+    assert patch_boxes(FACE, 0.5, 'top', scale).tolist() == [expected]
+    assert PatchPlacement()(FACE, scale).tolist() == [expected]
+
+
+def test_shrunken_patch_has_at_least_one_pixel():
+    boxes = patch_boxes(torch.tensor([[5, 6, 7, 8], [5, 6, 5, 8]]), 0.5, 'top', 0.1)
+    assert (boxes[:, 2:] - boxes[:, :2]).tolist() == [[1, 1], [0, 0]]
+
+
 def test_rounding_of_side_and_corner():
     faces = torch.tensor(
         [
@@ -94,15 +114,16 @@ extent = st.floats(2**-4, 3000, width=32)
     st.tuples(coordinate, coordinate, extent, extent),
     st.floats(0.01, 1),
     st.sampled_from(['top', 'top_middle', 'middle', 'middle_bottom', 'bottom']),
+    st.sampled_from([1.0, 0.9, 0.6, 0.05]),
 )
 @settings(max_examples=200, deadline=None)
-def test_squares_of_the_right_side_about_the_right_centre(face, alpha, center):
+def test_squares_of_the_right_side_about_the_right_centre(face, alpha, center, scale):
     x, y, w, h = face
     box = torch.tensor([[x, y, x + w, y + h]], dtype=torch.float64)
     w, h = (box[0, 2] - box[0, 0]).item(), (box[0, 3] - box[0, 1]).item()
-    x1, y1, x2, y2 = patch_boxes(box, alpha, center)[0].tolist()
+    x1, y1, x2, y2 = patch_boxes(box, alpha, center, scale)[0].tolist()
     exact = alpha * math.sqrt(w * h)
-    assert x2 - x1 == y2 - y1 == max(1, round(exact))
+    assert x2 - x1 == y2 - y1 == max(1, round(scale * exact))
     places = {'top': exact / 2, 'middle': h / 2, 'bottom': h - exact / 2}
     places['top_middle'] = (places['top'] + places['middle']) / 2
     places['middle_bottom'] = (places['middle'] + places['bottom']) / 2
@@ -117,6 +138,12 @@ def test_alpha_outside_its_range(alpha):
         patch_boxes(FACE, alpha)
     with pytest.raises(ValueError, match=r'alpha .* outside \(0, 1\]'):
         PatchPlacement(alpha=alpha)
+
+
+@pytest.mark.parametrize('scale', [0.0, -0.5, 1.0001, 90, math.nan])
+def test_scale_outside_its_range(scale):
+    with pytest.raises(ValueError, match=r'patch scale .* outside \(0, 1\]'):
+        patch_boxes(FACE, scale=scale)
 
 
 @pytest.mark.parametrize(

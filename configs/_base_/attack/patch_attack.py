@@ -9,7 +9,7 @@ model = dict(
                init=dict(type='noise', seed=0)),
     placement=dict(type='PatchPlacement', alpha=0.5, center='top'),
     compositor=dict(type='PatchCompositor'),
-    reader=dict(type='SLNCandidateReader', class_id=0),
+    reader=dict(type='AutoCandidateReader', class_id=0),
     loss=dict(type='AdversarialLoss'),
     tta_model=dict(
         type='PyramidTTA',

@@ -1,0 +1,27 @@
+# What patches start from. The photographs of objects are those of scikit-image
+# (pip install '.[embedded]'); the faces are three of the validation set.
+import importlib.util
+import os.path as osp
+
+_skimage = importlib.util.find_spec('skimage')
+_folder = osp.join(osp.dirname(_skimage.origin), 'data') if _skimage else 'skimage'
+inits = dict(
+    noise=dict(type='noise', seed=0),
+    coffee=dict(type='image', path=osp.join(_folder, 'coffee.png')),
+    rocket=dict(type='image', path=osp.join(_folder, 'rocket.jpg')),
+    motorcycle=dict(type='image', path=osp.join(_folder, 'motorcycle_left.png')),
+    cat=dict(type='image', path=osp.join(_folder, 'chelsea.png')),
+)
+faces = dict(
+    face_a=('0--Parade/0_Parade_Parade_0_545', 0),
+    face_b=('0--Parade/0_Parade_Parade_0_829', 0),
+    face_c=('0--Parade/0_Parade_Parade_0_468', 0),
+)
+for _name, (_img_id, _face) in faces.items():
+    inits[_name] = dict(
+        type='face', img_id=_img_id, face=_face,
+        dataset=dict(
+            type='WiderFaceDataset', data_root='data/WIDERFace/', test_mode=True,
+            ann_file='wider_face_split/wider_face_val_bbx_gt.txt',
+            data_prefix=dict(img='WIDER_val/images/'),
+            subset_file='val_subset.txt'))

@@ -1,0 +1,22 @@
+# Detectors and attacks that experiments on few images name.
+detectors = dict(
+    sln=dict(
+        config='{{ fileDirname }}/../../sln_mbv2_widerface_subset.py',
+        checkpoint='facepatch://sln_mbv2_widerface_subset'),
+    # Train these first: tools/train.py configs/ssd_mbv2_widerface_subset.py, ...
+    ssd=dict(
+        config='{{ fileDirname }}/../../ssd_mbv2_widerface_subset.py',
+        checkpoint='work_dirs/ssd_mbv2_widerface_subset/iter_2000.pth'),
+    retinanet=dict(
+        config='{{ fileDirname }}/../../retinanet_mbv2_widerface_subset.py',
+        checkpoint='work_dirs/retinanet_mbv2_widerface_subset/iter_2000.pth'),
+    faster_rcnn=dict(
+        config='{{ fileDirname }}/../../faster_rcnn_mbv2_widerface_subset.py',
+        checkpoint='work_dirs/faster_rcnn_mbv2_widerface_subset/iter_2000.pth'),
+)
+attacks = dict(
+    patch_iou='{{ fileDirname }}/../../attack/patch_iou.py',
+    patch_score='{{ fileDirname }}/../../attack/patch_score.py',
+    patch_score_focal='{{ fileDirname }}/../../attack/patch_score_focal.py',
+    patch_combination='{{ fileDirname }}/../../attack/patch_combination.py',
+)

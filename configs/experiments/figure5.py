@@ -1,0 +1,12 @@
+# Figure 5: Patch-IoU over scales, places and frameworks.
+_base_ = ['_base_/subset_zoo.py']
+title = 'Figure 5: scales, places and frameworks'
+figure = 'gallery'
+cells = [
+    *(dict(name=f'alpha {_alpha}', attack=dict(method='patch_iou'),
+           placement=dict(alpha=_alpha)) for _alpha in (0.3, 0.35, 0.4)),
+    *(dict(name=f'{_place}', attack=dict(method='patch_iou'),
+           placement=dict(center=_place)) for _place in ('top', 'middle', 'bottom')),
+    *(dict(name=_detector, detector=_detector, attack=dict(method='patch_iou'))
+      for _detector in ('ssd', 'retinanet', 'faster_rcnn')),
+]

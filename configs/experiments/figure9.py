@@ -1,0 +1,8 @@
+# Figure 9: two disjoint halves of the training images.
+_base_ = ['_base_/subset_zoo.py']
+title = 'Figure 9: patches of two halves of the training data'
+figure = 'evolution'
+cells = [
+    dict(name=f'split {_half + 1}', attack=dict(method='patch_iou', half=_half))
+    for _half in (0, 1)
+]

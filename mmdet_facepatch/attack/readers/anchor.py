@@ -1,0 +1,79 @@
+"""Reader of dense heads with anchors: SLN, SSD, RetinaNet, RPN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmdet.models.dense_heads import AnchorHead
+from mmdet.registry import TASK_UTILS
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import get_box_tensor
+from torch import Tensor
+
+from ...models.dense_heads.margins import flatten_map, refuse_custom_cls_channels
+from ..candidates import Candidates
+from .base import DenseCandidateReader, no_reader, register_reader
+from .log_scores import class_log_scores
+
+
+def head_priors(head: Any, maps: Sequence[Tensor]) -> list[Tensor]:
+    """Anchors or points of each level, in the order of :func:`flatten_map`.
+
+    Args:
+        head: A dense head with a ``prior_generator``.
+        maps: Level maps, each (B, channels, H_l, W_l).
+
+    Returns:
+        Of each level (A_l, 4) xyxy for anchors or (A_l, 2) for points, float,
+        pixels of the network input.
+    """
+    sizes = [level.shape[-2:] for level in maps]
+    priors = head.prior_generator.grid_priors(
+        sizes, dtype=maps[0].dtype, device=maps[0].device)
+    return [get_box_tensor(level) for level in priors]
+
+
+@TASK_UTILS.register_module()
+@register_reader(AnchorHead)
+class AnchorCandidateReader(DenseCandidateReader):
+    """Reads heads that score the anchors of one or more maps.
+
+    As in the paper, a candidate's box is its anchor, before regression. Scores
+    are a softmax over background and classes, or a sigmoid.
+
+    Args:
+        class_id: Target class; faces are class 0.
+
+    Raises:
+        ValueError: If ``class_id`` is negative.
+    """
+
+    def read_head(self, head: Any, features: Sequence[Tensor],
+                  data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+        """Run a head up to its class scores.
+
+        Args:
+            head: An :class:`mmdet.models.AnchorHead`.
+            features: Level maps, each (B, C_l, H_l, W_l) float.
+            data_samples: Not used: the anchors are the same in all images.
+
+        Returns:
+            The candidates of each image, anchors of the padding included.
+
+        Raises:
+            TypeError: If the head has outputs beside scores and boxes, which
+                may be factors of its scores.
+            ValueError: For a ``loss_cls`` with class channels of its own.
+        """
+        refuse_custom_cls_channels(head)
+        outputs = head(features)
+        if len(outputs) != 2:
+            raise no_reader(head, f'which returns {len(outputs)} kinds of maps where '
+                            'AnchorHead returns scores and boxes')
+        logits = torch.cat(
+            [flatten_map(level, head.cls_out_channels) for level in outputs[0]], dim=1)
+        log_scores = class_log_scores(logits, self.class_id, head.use_sigmoid_cls)
+        anchors = torch.cat(head_priors(head, outputs[0]))
+        return [Candidates(anchors, image) for image in log_scores]

@@ -1,0 +1,249 @@
+"""What readers have in common, and how a detector finds its reader."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from mmdet.registry import TASK_UTILS
+from mmdet.structures import DetDataSample
+from torch import Tensor
+
+from ..candidates import Candidates
+
+_READERS: dict[type, type[CandidateReader]] = {}
+_REFUSED: dict[type, str] = {}
+
+ReaderType = TypeVar('ReaderType', bound='type[CandidateReader]')
+
+
+def register_reader(*head_types: type) -> Callable[[ReaderType], ReaderType]:
+    """Decorate a reader with the heads that it reads.
+
+    It also reads heads that inherit from these, unless a class between has a
+    reader of its own or is refused. A later registration replaces an earlier
+    one.
+
+    Args:
+        *head_types: Classes of ``roi_head`` or ``bbox_head`` of a detector.
+
+    Returns:
+        A decorator of subclasses of :class:`CandidateReader`.
+    """
+    def register(reader: ReaderType) -> ReaderType:
+        for head_type in head_types:
+            _REFUSED.pop(head_type, None)
+            _READERS[head_type] = reader
+        return reader
+    return register
+
+
+def refuse_head(head_type: type, reason: str) -> None:
+    """Except heads from the reader that they would inherit.
+
+    Args:
+        head_type: Class of head.
+        reason: Ends the sentence "no reader for HEAD, ...", and says in what
+            its scores differ.
+    """
+    _REFUSED[head_type] = reason
+
+
+def head_name(head: Any) -> str:
+    """Name of a head's class, or what is said where there is no head."""
+    if head is None:
+        return 'a detector without roi_head and bbox_head'
+    return type(head).__name__
+
+
+def no_reader(head: Any, reason: str | None = None) -> TypeError:
+    """The error for a head that cannot be read: what to do about it.
+
+    Args:
+        head: The head, or None for a detector without one.
+        reason: Ends the sentence "no reader for HEAD, ...", or None.
+
+    Returns:
+        The error, to be raised.
+    """
+    known = ', '.join(sorted(head_type.__name__ for head_type in _READERS))
+    because = f', {reason}' if reason else ''
+    return TypeError(
+        f'there is no candidate reader for {head_name(head)}{because}. There are '
+        f'readers for {known} and what inherits from them. To attack this '
+        'detector, write a subclass of mmdet_facepatch.attack.CandidateReader '
+        'with a method read(detector, inputs, data_samples) that returns the '
+        "Candidates of each image, decorate it with @register_reader(its head's "
+        "class), and name its module in the config's custom_imports")
+
+
+def check_not_refused(head: Any) -> None:
+    """Refuse heads that differ from the one that they inherit from.
+
+    Args:
+        head: The head, or a part of it.
+
+    Raises:
+        TypeError: If the nearest class that is known is refused.
+    """
+    for head_type in type(head).__mro__:
+        if head_type in _REFUSED:
+            raise no_reader(head, _REFUSED[head_type])
+        if head_type in _READERS:
+            return
+
+
+def find_reader(head: Any) -> type[CandidateReader]:
+    """The reader of a head: that of the nearest class it inherits from.
+
+    Args:
+        head: The head, or None for a detector without one.
+
+    Returns:
+        The reader's class.
+
+    Raises:
+        TypeError: If there is none; the message lists the known heads.
+    """
+    check_not_refused(head)
+    for head_type in type(head).__mro__:
+        if head_type in _READERS:
+            return _READERS[head_type]
+    raise no_reader(head)
+
+
+def detection_head(detector: Any) -> Any:
+    """The head whose scores a detector reports, or None.
+
+    Args:
+        detector: An mmdet detector.
+
+    Returns:
+        ``roi_head`` of a two-stage detector, ``bbox_head`` of others.
+    """
+    for name in ('roi_head', 'bbox_head'):
+        head = getattr(detector, name, None)
+        if head is not None:
+            return head
+    return None
+
+
+class CandidateReader(ABC):
+    """Turns one forward pass of a frozen detector into candidates.
+
+    The detector is in ``eval()`` without parameter gradients, and a reader
+    leaves it as it is. Subclasses implement :meth:`read`, and are found by
+    the head's type once they are registered with :func:`register_reader`.
+
+    Args:
+        class_id: Target class; faces are class 0.
+
+    Raises:
+        ValueError: If ``class_id`` is negative.
+    """
+
+    def __init__(self, class_id: int = 0) -> None:
+        if class_id < 0:
+            raise ValueError(f'{type(self).__name__}: class_id {class_id} is negative')
+        self.class_id = class_id
+
+    def __call__(self, detector: Any, inputs: Tensor,
+                 data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+        """Run the detector up to its scores.
+
+        Args:
+            detector: A detector whose head this reader is registered for.
+            inputs: Normalised, padded images, (B, 3, H, W) float.
+            data_samples: Their B samples, as the detector's data preprocessor
+                leaves them: with ``img_shape`` and ``batch_input_shape``.
+
+        Returns:
+            The candidates of each image.
+
+        Raises:
+            TypeError: If the head is of another kind.
+            ValueError: If the head has no class ``class_id``.
+        """
+        head = detection_head(detector)
+        reader = find_reader(head)
+        if not isinstance(self, reader):
+            raise TypeError(
+                f'{type(self).__name__} does not read {head_name(head)}, '
+                f'{reader.__name__} does; AutoCandidateReader would choose it')
+        num_classes = self.num_classes(head)
+        if self.class_id >= num_classes:
+            raise ValueError(
+                f'{type(self).__name__}: class_id is {self.class_id}, but '
+                f'{head_name(head)} has {num_classes} class(es), counted from 0')
+        return self.read(detector, inputs, data_samples)
+
+    def num_classes(self, head: Any) -> int:
+        """Number of classes of a head, without the background."""
+        return head.num_classes
+
+    @abstractmethod
+    def read(self, detector: Any, inputs: Tensor,
+             data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+        """Run the detector up to its scores; arguments as in the call."""
+
+
+class DenseCandidateReader(CandidateReader):
+    """A reader of heads on feature maps: of detectors and proposal networks."""
+
+    def read(self, detector: Any, inputs: Tensor,
+             data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+        """Run the detector up to its scores; arguments as in the call."""
+        features = detector.extract_feat(inputs)
+        return self.read_head(detector.bbox_head, features, data_samples)
+
+    @abstractmethod
+    def read_head(self, head: Any, features: Sequence[Tensor],
+                  data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+        """Run a head up to its scores.
+
+        Args:
+            head: A head that this reader is registered for.
+            features: Level maps, each (B, C_l, H_l, W_l) float.
+            data_samples: B samples with ``img_shape``.
+
+        Returns:
+            The candidates of each image.
+        """
+
+
+@TASK_UTILS.register_module()
+class AutoCandidateReader:
+    """Reads any detector whose head has a registered reader.
+
+    Args:
+        class_id: Target class; faces are class 0.
+
+    Raises:
+        ValueError: If ``class_id`` is negative.
+    """
+
+    def __init__(self, class_id: int = 0) -> None:
+        if class_id < 0:
+            raise ValueError(f'AutoCandidateReader: class_id {class_id} is negative')
+        self.class_id = class_id
+
+    def __call__(self, detector: Any, inputs: Tensor,
+                 data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+        """Read with the reader of the detector's head.
+
+        Args:
+            detector: An mmdet detector, frozen.
+            inputs: Normalised, padded images, (B, 3, H, W) float.
+            data_samples: Their B samples, as the detector's data preprocessor
+                leaves them.
+
+        Returns:
+            The candidates of each image.
+
+        Raises:
+            TypeError: If the head has no reader.
+            ValueError: If the head has no class ``class_id``.
+        """
+        reader = find_reader(detection_head(detector))(class_id=self.class_id)
+        return reader(detector, inputs, data_samples)

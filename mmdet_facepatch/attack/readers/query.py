@@ -1,0 +1,63 @@
+"""Reader of transformer detectors: the queries of the last decoder layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmdet.models.dense_heads import DETRHead, GroundingDINOHead
+from mmdet.registry import TASK_UTILS
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from torch import Tensor
+
+from ...models.dense_heads.margins import refuse_custom_cls_channels
+from ..candidates import Candidates
+from .base import CandidateReader, refuse_head, register_reader
+from .log_scores import class_log_scores
+
+
+@torch.no_grad()
+def _to_pixels(boxes: Tensor, img_shape: tuple[int, int]) -> Tensor:
+    """Boxes (Q, 4) cxcywh relative to the image as xyxy in pixels, clipped."""
+    height, width = img_shape[:2]
+    size = boxes.new_tensor([width, height, width, height])
+    return (bbox_cxcywh_to_xyxy(boxes) * size).clamp(min=0).minimum(size)
+
+
+@TASK_UTILS.register_module()
+@register_reader(DETRHead)
+class QueryCandidateReader(CandidateReader):
+    """Reads DETR, Deformable DETR, DINO and their like.
+
+    The predicted boxes of the last decoder layer's queries stand for anchors.
+    S is the score after softmax (DETR) or sigmoid (most later ones).
+
+    Args:
+        class_id: Target class; faces are class 0.
+
+    Raises:
+        ValueError: If ``class_id`` is negative.
+    """
+
+    def read(self, detector: Any, inputs: Tensor,
+             data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+        """Run the transformer up to its scores; arguments as in the call.
+
+        Raises:
+            ValueError: For a ``loss_cls`` with class channels of its own.
+        """
+        head = detector.bbox_head
+        refuse_custom_cls_channels(head)
+        features = detector.extract_feat(inputs)
+        logits, boxes = head(**detector.forward_transformer(features, data_samples))
+        log_scores = class_log_scores(
+            logits[-1], self.class_id, head.loss_cls.use_sigmoid)
+        return [
+            Candidates(_to_pixels(image_boxes, sample.img_shape), image_log_scores)
+            for image_boxes, image_log_scores, sample in zip(
+                boxes[-1], log_scores, data_samples, strict=True)]
+
+
+refuse_head(GroundingDINOHead, 'whose scores depend on a text')

@@ -1,0 +1,181 @@
+"""A small experiment: run, interrupted, run again, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from mmengine.config import Config
+
+from mmdet_facepatch.attack import load_patch
+from mmdet_facepatch.engine import Experiment, load_numbers
+
+NOISE = dict(type='noise', seed=3)
+
+
+@pytest.fixture(scope='module')
+def experiment_file(attacked):
+    """Four cells; two of them show the same attack's patch."""
+    detector = dict(config=str(attacked / 'detector.py'),
+                    checkpoint=str(attacked / 'train' / 'epoch_1.pth'))
+    attack = dict(method='iou', init=NOISE)
+    Config(dict(
+        title='A small table',
+        figure='evolution',
+        detectors=dict(sln=detector),
+        attacks=dict(iou=str(attacked / 'attack.py')),
+        cells=[
+            dict(name='clean', paper=dict(all='99.4/22.5')),
+            dict(name='noise', patch=NOISE),
+            dict(name='patch', attack=attack),
+            dict(name='smaller', attack=attack, scale=0.8),
+        ])).dump(attacked / 'experiment.py')
+    # Dataloaders as in the attack's config: an overlay that changes nothing.
+    Config(dict(work_dir=None)).dump(attacked / 'same_data.py')
+    return attacked / 'experiment.py'
+
+
+def build(path, root, **changes):
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(changes)
+    changed = root / 'changed.py'
+    root.mkdir(exist_ok=True)
+    cfg.dump(changed)
+    return Experiment(str(changed), Config(), root)
+
+
+@pytest.fixture(scope='module')
+def finished(run, experiment_file):
+    root = experiment_file.parent / 'experiments'
+    done = run('experiment.py', experiment_file, '--data',
+               experiment_file.parent / 'same_data.py', '--work-dir', root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done, root
+
+
+class TestExperiment:
+
+    def test_table_has_the_papers_numbers_beside_ours(self, finished, experiment_file):
+        done, root = finished
+        assert '# A small table' in done.stdout
+        assert 'All, paper | All, ours' in done.stdout
+        assert '| clean | 99.4/22.5 |' in done.stdout
+        folder = next((root / 'tables').iterdir())
+        cells = json.loads((folder / 'table.json').read_text())['cells']
+        assert [cell['name'] for cell in cells] == [
+            'clean', 'noise', 'patch', 'smaller']
+        assert all(cell['numbers']['all/AF0.5'] is not None for cell in cells)
+        assert (folder / 'figure.png').is_file()
+
+    def test_cells_share_an_attack(self, finished):
+        """Three evaluations and the clean one, but a single attack."""
+        _, root = finished
+        assert len(list((root / 'attack').iterdir())) == 1
+        assert len(list((root / 'evaluation').iterdir())) == 4
+
+    def test_calibrated_delta_is_the_clean_ones(self, finished, experiment_file):
+        _, root = finished
+        experiment = build(experiment_file, root)
+        numbers = {name: load_numbers(job) for name, job in
+                   experiment.finished().items()}
+        assert len(numbers) == 4
+        deltas = {repr(n['calibrated_delta']) for n in numbers.values()}
+        assert len(deltas) == 1
+
+    def test_nothing_is_run_twice(self, finished, run, experiment_file):
+        _, root = finished
+        done = run('experiment.py', experiment_file, '--data',
+                   experiment_file.parent / 'same_data.py', '--work-dir', root)
+        assert done.returncode == 0, done.stderr
+        assert not any(line.startswith(('attack ', 'evaluation '))
+                       for line in done.stdout.splitlines())
+
+    def test_an_interrupted_attack_goes_on(self, finished, run, experiment_file,
+                                           tmp_path):
+        """Half of the attack is there; the end is the same patch."""
+        _, root = finished
+        again = tmp_path / 'again'
+        shutil.copytree(root, again)
+        attack = next((again / 'attack').iterdir())
+        whole = load_patch(attack / 'patch.npy')
+        for name in ('done.json', 'patch.npy', 'patch.png', 'epoch_2.pth'):
+            (attack / name).unlink()
+        (attack / 'last_checkpoint').write_text(str(attack / 'epoch_1.pth'))
+        done = run('experiment.py', experiment_file, '--data',
+                   experiment_file.parent / 'same_data.py', '--work-dir', again)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (load_patch(attack / 'patch.npy') == whole).all()
+        assert 'Epoch(train) [1]' not in (
+            (attack / 'job.log').read_text().split('resumed epoch')[-1])
+
+    def test_content_names_the_folder(self, finished, experiment_file, tmp_path):
+        """Other weights or another seed: another job. Another path: the same."""
+        _, root = finished
+        first = build(experiment_file, root)
+        attack = first.attack_job(first.cells[2])
+        copy = tmp_path / 'weights.pth'
+        shutil.copy(first.detectors['sln']['checkpoint'], copy)
+        same = build(experiment_file, root, **{'detectors.sln.checkpoint': str(copy)})
+        assert same.attack_job(same.cells[2]).folder == attack.folder
+        copy.write_bytes(copy.read_bytes() + b'0')
+        other = build(experiment_file, root, **{'detectors.sln.checkpoint': str(copy)})
+        assert other.attack_job(other.cells[2]).folder != attack.folder
+        reseeded = dict(other.cells[2], attack=dict(method='iou', init=dict(
+            type='noise', seed=4)))
+        assert first.attack_job(reseeded).folder != attack.folder
+
+    def test_a_failed_cell_does_not_stop_the_others(self, run, finished,
+                                                    experiment_file, tmp_path):
+        _, root = finished
+        again = tmp_path / 'again'
+        shutil.copytree(root, again)
+        cfg = Config.fromfile(experiment_file)
+        cfg.cells = [dict(name='bad', patch=dict(type='image', path='nowhere.png')),
+                     dict(name='grey', patch=dict(type='constant', value=0.5))]
+        cfg.dump(tmp_path / 'bad.py')
+        done = run('experiment.py', tmp_path / 'bad.py', '--data',
+                   experiment_file.parent / 'same_data.py', '--work-dir', again)
+        assert done.returncode != 0
+        assert 'FAILED evaluation bad' in done.stdout
+        assert 'nowhere.png' in done.stdout
+        assert '1 runs failed' in done.stderr
+        rows = [line for line in done.stdout.splitlines() if line.startswith('| ')]
+        assert any(row.startswith('| bad | -') for row in rows)
+        assert any(row.startswith('| grey |') and row.count('/') for row in rows)
+
+    def test_commands_for_a_scheduler(self, run, experiment_file, tmp_path):
+        done = run('experiment.py', experiment_file, '--data',
+                   experiment_file.parent / 'same_data.py', '--work-dir',
+                   tmp_path / 'new', '--commands')
+        assert done.returncode == 0, done.stderr
+        lines = [line for line in done.stdout.splitlines() if '--job' in line]
+        # Clean images and one attack can start; the rest waits for them.
+        assert len(lines) == 2
+        assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize(
+    ('cell', 'message'),
+    [
+        (dict(name='clean'), "'clean' is missing or taken"),
+        (dict(name='a', colour=1), r"'a' has unknown keys \['colour'\]"),
+        (dict(name='a', attack=dict(methd='iou')), r"unknown keys \['methd'\]"),
+        (dict(name='a', attack=dict(method='x')), "names the method 'x'"),
+        (dict(name='a', detector='x'), "names the detector 'x'; there are .'sln'"),
+        (dict(name='a', patch=NOISE, attack=dict(method='iou')), 'a patch and an'),
+    ])
+def test_wrong_cells(experiment_file, tmp_path, cell, message):
+    cfg = Config.fromfile(experiment_file)
+    cfg.cells = [*cfg.cells, cell]
+    cfg.dump(tmp_path / 'wrong.py')
+    with pytest.raises(ValueError, match=message):
+        Experiment(str(tmp_path / 'wrong.py'), Config(), tmp_path)
+
+
+def test_unknown_cell_is_not_selected(experiment_file, tmp_path):
+    experiment = build(experiment_file, tmp_path)
+    with pytest.raises(ValueError, match=r"no cell \['other'\]; it has \['clean'"):
+        experiment.select(['clean', 'other'])
+    experiment.select(['noise'])
+    assert [cell['name'] for cell in experiment.cells] == ['noise']
