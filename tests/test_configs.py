@@ -8,6 +8,8 @@ import pytest
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
+from mmdet_facepatch.engine import Experiment
+
 ROOT = Path(__file__).resolve().parents[1] / 'configs'
 ALL = sorted(
     path.relative_to(ROOT).as_posix()
@@ -19,10 +21,25 @@ WHOLE = [name for name in DETECTORS if not name.endswith('_subset.py')]
 SUBSET = [name for name in DETECTORS if name.endswith('_subset.py')]
 
 
-@pytest.mark.parametrize('name', ALL)
+EXPERIMENTS = [name for name in ALL if name.startswith('experiments/')]
+
+
+@pytest.mark.parametrize('name', [name for name in ALL if name not in EXPERIMENTS])
 def test_loads(name):
-    cfg = Config.fromfile(ROOT / name)
-    assert 'work_dirs' not in cfg.pretty_text
+    assert Config.fromfile(ROOT / name)
+
+
+@pytest.mark.parametrize('name', EXPERIMENTS)
+def test_experiment_names_what_exists(name, tmp_path):
+    experiment = Experiment(str(ROOT / name), Config(), tmp_path)
+    assert len(experiment.cells) > 1
+    for cell in experiment.cells:
+        for value in (cell.get('paper') or {}).values():
+            assert value.count('/') == 1 or value == '-'
+    for path in experiment.methods.values():
+        assert Path(path).is_file()
+    for detector in experiment.detectors.values():
+        assert Path(detector['config']).is_file()
 
 
 @pytest.mark.parametrize('name', DETECTORS)

@@ -218,7 +218,7 @@ def standardise(layer, inputs, output):
     if hasattr(layer, 'standardised'):
         return output
     layer.standardised = True
-    rows = output.movedim(1, -1) if output.ndim == 4 else output
+    rows = output.movedim(1, -1) if layer.weight.ndim == 4 else output
     rows = rows.flatten(0, -2)
     mean, scale = rows.mean(0), 2 / (rows.std(0) + 1e-6)
     layer.weight.mul_(scale.reshape(-1, *[1] * (layer.weight.ndim - 1)))
@@ -250,6 +250,9 @@ def build(config, dtype=torch.float32):
     if not hasattr(head, 'loss_cls'):
         # mmdet 3.3 reads it to predict, but SSDHead never sets it.
         head.loss_cls = None
+    if 'decoder' in config:
+        # Deformable DETR leaves parameters as the memory was.
+        detector.init_weights()
     freeze(detector)
     spread_scores(detector)
     return detector.to(dtype)
