@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from mmdet.structures import DetDataSample
 from mmengine.model import BaseModel, is_model_wrapper
 from torch import Tensor, nn
 
+from .candidates import Candidates
 from .frozen_detector import build_frozen_detector, detector_digest, freeze
 
 # Configs give the patch in RGB, mmcv loads images in BGR.
@@ -37,6 +40,35 @@ def all_faces(sample: DetDataSample) -> Tensor:
     return faces[(wh > 0).all(dim=1)]
 
 
+@dataclass(frozen=True)
+class Target:
+    """One frozen detector of an attack.
+
+    Attributes:
+        detector: In ``eval()``, without parameter gradients.
+        reader: Reads its candidates.
+        weight: Factor on its loss.
+    """
+
+    detector: nn.Module
+    reader: Callable[..., list[Candidates]]
+    weight: float = 1.0
+
+
+def _build_target(detector: dict | nn.Module, reader: dict | None) -> Target:
+    """A frozen detector with its reader, from its config or a module."""
+    common = reader or dict(type='AutoCandidateReader')
+    if isinstance(detector, nn.Module):
+        return Target(freeze(detector), TASK_UTILS.build(common))
+    options = dict(detector)
+    weight = options.pop('weight', 1.0)
+    if not weight > 0:
+        raise ValueError(f'PatchAttacker: the weight of {options.get("config")} must '
+                         f'be positive, got {weight}')
+    own = options.pop('reader', common)
+    return Target(build_frozen_detector(**options), TASK_UTILS.build(own), weight)
+
+
 @MODELS.register_module()
 class PatchAttacker(BaseModel):
     """A universal patch against a frozen detector, as an mmengine model.
@@ -52,7 +84,10 @@ class PatchAttacker(BaseModel):
     candidates, :attr:`sample_set` selects among them, :attr:`loss` scores them.
 
     Args:
-        detector: ``dict(config=..., checkpoint=...)``, or a built module.
+        detector: ``dict(config=..., checkpoint=...)``, or a built module, or a
+            list of these: an ensemble, attacked by one patch. Its dicts may
+            have a ``weight`` (1 by default) on their loss, and a ``reader`` in
+            place of the common one. Predictions are those of the first.
         patch: Config of the patch (:class:`UniversalPatch`).
         placement: Config of the placement (:class:`PatchPlacement`).
         compositor: Config of the compositor (:class:`PatchCompositor`).
@@ -68,12 +103,13 @@ class PatchAttacker(BaseModel):
         init_cfg: As in mmengine.
 
     Raises:
-        ValueError: If ``channel_order`` is unknown.
+        ValueError: If ``channel_order`` is unknown, there is no detector, or a
+            weight is not positive.
     """
 
     def __init__(
         self,
-        detector: dict | nn.Module,
+        detector: dict | nn.Module | Sequence[dict | nn.Module],
         patch: dict,
         sample_set: dict,
         placement: dict | None = None,
@@ -94,35 +130,47 @@ class PatchAttacker(BaseModel):
         self.placement = TASK_UTILS.build(placement or dict(type='PatchPlacement'))
         self.compositor = TASK_UTILS.build(
             compositor or dict(type='PatchCompositor'))
-        self.reader = TASK_UTILS.build(reader or dict(type='AutoCandidateReader'))
         self.sample_set = TASK_UTILS.build(sample_set)
         self.loss = MODELS.build(loss or dict(type='AdversarialLoss'))
-        self._hide_detector(detector, tta_model)
+        targets = [
+            _build_target(one, reader) for one in
+            (detector if isinstance(detector, (list, tuple)) else [detector])]
+        if not targets:
+            raise ValueError('PatchAttacker: the list of detectors is empty')
+        self._hide_targets(targets, tta_model)
 
-    def _hide_detector(self, detector: dict | nn.Module,
-                       tta_model: dict | None) -> None:
-        """Keep the detector out of parameters, state dict and ``train()``."""
-        if isinstance(detector, nn.Module):
-            module = freeze(detector)
-        else:
-            module = build_frozen_detector(**detector)
-        predictor = module
+    def _hide_targets(self, targets: list[Target], tta_model: dict | None) -> None:
+        """Keep detectors out of parameters, state dict and ``train()``."""
+        predictor = targets[0].detector
         if tta_model is not None:
-            predictor = MODELS.build(dict(tta_model, module=module))
-        object.__setattr__(self, '_detector', module)
+            predictor = MODELS.build(dict(tta_model, module=predictor))
+        object.__setattr__(self, '_targets', targets)
         object.__setattr__(self, '_predictor', predictor)
-        self.detector_digest = detector_digest(module)
+        self.detector_digest = self._digest()
+
+    def _digest(self) -> str:
+        """Digest of the detector; of an ensemble, that of its digests."""
+        digests = [detector_digest(target.detector) for target in self._targets]
+        if len(digests) == 1:
+            return digests[0]
+        return hashlib.sha256(' '.join(digests).encode()).hexdigest()
 
     @property
     def detector(self) -> nn.Module:
-        """The frozen detector."""
-        return self._detector
+        """The frozen detector, of an ensemble the first."""
+        return self._targets[0].detector
+
+    @property
+    def detectors(self) -> list[nn.Module]:
+        """All frozen detectors."""
+        return [target.detector for target in self._targets]
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> PatchAttacker:
-        # .to(), .cuda() and .cpu() all end here: the detector comes along.
+        # .to(), .cuda() and .cpu() all end here: the detectors come along.
         super()._apply(fn, *args, **kwargs)
-        self._detector._apply(fn, *args, **kwargs)
-        self._detector._set_device(next(self.parameters()).device)
+        for detector in self.detectors:
+            detector._apply(fn, *args, **kwargs)
+            detector._set_device(next(self.parameters()).device)
         return self
 
     def check_detector(self) -> None:
@@ -131,7 +179,7 @@ class PatchAttacker(BaseModel):
         Raises:
             RuntimeError: If any weight or buffer has changed.
         """
-        digest = detector_digest(self._detector)
+        digest = self._digest()
         if digest != self.detector_digest:
             raise RuntimeError(
                 'the detector under attack has changed: digest '
@@ -169,7 +217,8 @@ class PatchAttacker(BaseModel):
             mode: 'loss'. Prediction goes through :meth:`val_step`.
 
         Returns:
-            ``loss_adv`` and, for the log, ``num_samples``, ``mean_score`` of the
+            ``loss_adv`` (``loss_adv_0``, ... of an ensemble, times their
+            weights) and, for the log, ``num_samples``, ``mean_score`` of the
             samples (0 without samples) and ``empty`` (1 if there were none).
 
         Raises:
@@ -179,20 +228,37 @@ class PatchAttacker(BaseModel):
             raise ValueError(f"PatchAttacker: mode is {mode!r}, only 'loss' is known")
         faces = [all_faces(sample) for sample in data_samples]
         images, squares = self.paste(inputs, faces)
-        batch = self._detector.data_preprocessor(
+        # Detectors do not change the list, though their preprocessors pad.
+        selected = [
+            self._samples(target, images, data_samples, faces, squares)
+            for target in self._targets]
+        losses = {
+            f'loss_adv_{i}': target.weight * self.loss(log_scores)
+            for i, (target, log_scores) in enumerate(zip(self._targets, selected))}
+        if len(losses) == 1:
+            losses = {'loss_adv': losses.pop('loss_adv_0')}
+        # A batch without faces does not depend on the patch; the zero ties it.
+        first = next(iter(losses))
+        losses[first] = losses[first] + 0 * self.patch().sum()
+        together = torch.cat(selected)
+        return dict(
+            **losses,
+            num_samples=together.new_tensor(float(len(together))),
+            mean_score=together.detach().exp().sum() / max(len(together), 1),
+            empty=together.new_tensor(float(len(together) == 0)))
+
+    def _samples(self, target: Target, images: list[Tensor],
+                 data_samples: list[DetDataSample], faces: list[Tensor],
+                 squares: list[Tensor]) -> Tensor:
+        """``log S`` of the samples that one detector offers, (N,) float."""
+        batch = target.detector.data_preprocessor(
             dict(inputs=images, data_samples=data_samples), False)
-        found = self.reader(self._detector, batch['inputs'], batch['data_samples'])
+        found = target.reader(target.detector, batch['inputs'], batch['data_samples'])
         log_scores = []
         for candidates, boxes, patches in zip(found, faces, squares, strict=True):
             index = self.sample_set(candidates, boxes, patches.to(boxes))
             log_scores.append(candidates.log_scores[index])
-        selected = torch.cat(log_scores)
-        # A batch without faces does not depend on the patch; the zero ties it.
-        return dict(
-            loss_adv=self.loss(selected) + 0 * self.patch().sum(),
-            num_samples=selected.new_tensor(float(len(selected))),
-            mean_score=selected.detach().exp().sum() / max(len(selected), 1),
-            empty=selected.new_tensor(float(len(selected) == 0)))
+        return torch.cat(log_scores)
 
     @torch.no_grad()
     def val_step(self, data: dict | tuple | list) -> list[DetDataSample]:

@@ -195,3 +195,54 @@ class TestPatchAttacker:
 
     def test_is_registered(self):
         assert MODELS.get('PatchAttacker') is PatchAttacker
+
+
+class TestEnsemble:
+
+    def other(self, tiny_sln_config):
+        torch.manual_seed(7)
+        other = MODELS.build(copy.deepcopy(tiny_sln_config))
+        torch.nn.init.normal_(other.bbox_head.conv_cls.weight, std=0.5)
+        return other
+
+    def gradient(self, model):
+        losses = model(**batch())
+        total = sum(value for key, value in losses.items() if 'loss' in key)
+        return losses, torch.autograd.grad(total, model.patch.pixels)[0]
+
+    def test_losses_and_gradients_add_up(self, tmp_path, detector, tiny_sln_config):
+        """Half of one detector's gradient and all of the other's."""
+        other = self.other(tiny_sln_config)
+        Config(dict(model=tiny_sln_config)).dump(tmp_path / 'tiny.py')
+        torch.save(dict(state_dict=other.state_dict()), tmp_path / 'tiny.pth')
+        weighted = dict(config=str(tmp_path / 'tiny.py'), weight=0.5,
+                        checkpoint=str(tmp_path / 'tiny.pth'))
+        both, gradient = self.gradient(attacker([detector, weighted]))
+        first, first_gradient = self.gradient(attacker(detector))
+        second, second_gradient = self.gradient(attacker(other))
+        assert torch.allclose(both['loss_adv_0'], first['loss_adv'])
+        assert torch.allclose(both['loss_adv_1'], 0.5 * second['loss_adv'])
+        expected = first_gradient + 0.5 * second_gradient
+        assert torch.allclose(gradient, expected, atol=1e-7)
+        assert second_gradient.abs().max() > 0
+        total = first['num_samples'] + second['num_samples']
+        assert both['num_samples'] == total
+
+    def test_predictions_are_the_first_ones(self, detector, tiny_sln_config):
+        model = attacker([detector, self.other(tiny_sln_config)])
+        assert model.detector is detector
+        assert list(model.state_dict()) == ['patch.pixels']
+
+    def test_each_detector_is_watched(self, detector, tiny_sln_config):
+        other = self.other(tiny_sln_config)
+        model = attacker([detector, other])
+        model.check_detector()
+        other.bbox_head.conv_cls.bias.data.add_(1e-3)
+        with pytest.raises(RuntimeError, match='has changed'):
+            model.check_detector()
+
+    def test_wrong_ensembles(self, detector):
+        with pytest.raises(ValueError, match='list of detectors is empty'):
+            attacker([])
+        with pytest.raises(ValueError, match='weight of a.py must be positive, got 0'):
+            attacker([detector, dict(config='a.py', checkpoint='a.pth', weight=0)])

@@ -164,28 +164,28 @@ POINT = dict(
         neck=dict(type='FPN', in_channels=[4, 8], out_channels=8, num_outs=2)))
 
 
-def transformer(head, attention, **kwargs):
-    """A detector with queries, of one encoder and one decoder layer."""
+def transformer(head, attention, dims=16, **kwargs):
+    """A detector with queries, of one encoder and two decoder layers."""
     last = dict(post_norm_cfg=None) if attention == 'deformable' else {}
     layer = dict(
-        self_attn_cfg=dict(embed_dims=16, num_heads=2, dropout=0.1),
-        ffn_cfg=dict(embed_dims=16, feedforward_channels=16, ffn_drop=0.1))
+        self_attn_cfg=dict(embed_dims=dims, num_heads=2, dropout=0.1),
+        ffn_cfg=dict(embed_dims=dims, feedforward_channels=16, ffn_drop=0.1))
     encoder = copy.deepcopy(layer)
     if attention == 'deformable':
-        sampled = dict(embed_dims=16, num_heads=2, num_levels=2)
+        sampled = dict(embed_dims=dims, num_heads=2, num_levels=2)
         encoder['self_attn_cfg'] = sampled
         crossed = dict(cross_attn_cfg=sampled)
     else:
         crossed = dict(cross_attn_cfg=layer['self_attn_cfg'])
     return dict(
         backbone=dict(BACKBONE, out_indices=(1, 2)), num_queries=30,
-        neck=dict(type='ChannelMapper', in_channels=[8, 16], out_channels=16,
+        neck=dict(type='ChannelMapper', in_channels=[8, 16], out_channels=dims,
                   kernel_size=1, num_outs=2),
         encoder=dict(num_layers=1, layer_cfg=encoder),
         decoder=dict(num_layers=2, return_intermediate=True,
                      layer_cfg=layer | crossed, **last),
-        positional_encoding=dict(num_feats=8, normalize=True),
-        bbox_head=dict(embed_dims=16) | head) | kwargs
+        positional_encoding=dict(num_feats=dims // 2, normalize=True),
+        bbox_head=dict(embed_dims=dims) | head) | kwargs
 
 
 QUERY = dict(
@@ -202,7 +202,8 @@ QUERY = dict(
     dino=transformer(
         dict(type='DINOHead', num_classes=3, loss_cls=dict(
             type='FocalLoss', use_sigmoid=True)),
-        'deformable', type='DINO', with_box_refine=True, as_two_stage=True,
+        # mmdet 3.3 knows no other width.
+        'deformable', dims=256, type='DINO', with_box_refine=True, as_two_stage=True,
         num_feature_levels=2, test_cfg=dict(max_per_img=90),
         dn_cfg=dict(label_noise_scale=0.5, box_noise_scale=1.0,
                     group_cfg=dict(num_dn_queries=2))))
@@ -547,8 +548,9 @@ class TestGradients:
         inputs.requires_grad_()
         found = AutoCandidateReader()(detector, inputs, samples)
         log_scores = torch.cat([image.log_scores for image in found])
-        # Logits have a deviation of 200, but some heads bound them.
-        bound = dict(rtmdet=-11, tood=-85).get(name, -200)
+        # Logits have a deviation of 200, but two heads bound scores, and DETR's
+        # random queries are alike.
+        bound = dict(detr=-5, rtmdet=-11, tood=-85).get(name, -200)
         assert log_scores.min() < bound and log_scores.max() <= 0
         gradient, = torch.autograd.grad(log_scores.sum(), inputs)
         assert log_scores.isfinite().all()
@@ -601,15 +603,28 @@ class TestTwoStage:
             image.log_scores.sum().backward(retain_graph=True)
         assert inputs.grad.isfinite().all()
 
-    def test_proposal_network_without_a_reader(self):
+    def test_detector_without_proposal_network(self):
         detector = build(REGION['faster'])
         detector.rpn_head = None
         inputs, samples = batch()
+        with pytest.raises(TypeError, match='FasterRCNN has no proposal network'):
+            AutoCandidateReader()(detector, inputs, samples)
         for sample in samples:
             sample.proposals = InstanceData(
                 bboxes=torch.tensor([[0., 0., 20., 20.]]))
         assert len(AutoCandidateReader()(detector, inputs, samples)) == 2
-        with pytest.raises(TypeError, match='no candidate reader for'):
+        with pytest.raises(TypeError, match='FasterRCNN has no proposal network'):
+            TwoStageCandidateReader(with_rpn=True)(detector, inputs, samples)
+
+    def test_proposal_network_without_a_reader(self):
+        detector = build(REGION['faster'])
+        inputs, samples = batch()
+        fixed_proposals(detector, inputs, samples)
+        detector.rpn_head = torch.nn.Identity()
+        with pytest.raises(TypeError, match='no candidate reader for Identity'):
+            TwoStageCandidateReader(with_rpn=True)(detector, inputs, samples)
+        detector.rpn_head = build(QUERY['detr']).bbox_head
+        with pytest.raises(TypeError, match='for DETRHead, which is no dense'):
             TwoStageCandidateReader(with_rpn=True)(detector, inputs, samples)
 
     def test_box_head_that_scores_otherwise(self):

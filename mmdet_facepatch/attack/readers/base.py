@@ -129,6 +129,13 @@ def detection_head(detector: Any) -> Any:
     return None
 
 
+def checked_class_id(reader: object, class_id: int) -> int:
+    """The class id, or a ValueError that names the reader if it is negative."""
+    if class_id < 0:
+        raise ValueError(f'{type(reader).__name__}: class_id {class_id} is negative')
+    return class_id
+
+
 class CandidateReader(ABC):
     """Turns one forward pass of a frozen detector into candidates.
 
@@ -144,9 +151,7 @@ class CandidateReader(ABC):
     """
 
     def __init__(self, class_id: int = 0) -> None:
-        if class_id < 0:
-            raise ValueError(f'{type(self).__name__}: class_id {class_id} is negative')
-        self.class_id = class_id
+        self.class_id = checked_class_id(self, class_id)
 
     def __call__(self, detector: Any, inputs: Tensor,
                  data_samples: Sequence[DetDataSample]) -> list[Candidates]:
@@ -216,6 +221,9 @@ class DenseCandidateReader(CandidateReader):
 class AutoCandidateReader:
     """Reads any detector whose head has a registered reader.
 
+    Options beside the class belong to one family: name its reader to set them,
+    as :class:`TwoStageCandidateReader` for ``with_rpn``.
+
     Args:
         class_id: Target class; faces are class 0.
 
@@ -224,9 +232,7 @@ class AutoCandidateReader:
     """
 
     def __init__(self, class_id: int = 0) -> None:
-        if class_id < 0:
-            raise ValueError(f'AutoCandidateReader: class_id {class_id} is negative')
-        self.class_id = class_id
+        self.class_id = checked_class_id(self, class_id)
 
     def __call__(self, detector: Any, inputs: Tensor,
                  data_samples: Sequence[DetDataSample]) -> list[Candidates]:

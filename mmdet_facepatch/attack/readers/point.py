@@ -194,11 +194,15 @@ def _decode_reppoints(head: RepPointsHead, deltas: Tensor, priors: Tensor,
     ATSSHead, CenterNetUpdateHead, DDODHead, FCOSHead, FoveaHead, GFLHead,
     RepPointsHead, YOLOV3Head, YOLOXHead)
 class PointCandidateReader(DenseCandidateReader):
-    """Reads dense heads without anchors, or with one that means little.
+    """Reads dense heads without anchors, or whose scores judge decoded boxes.
 
-    The decoded, clipped boxes stand for anchors. S is the score that the
+    The decoded boxes, clipped where the head clips them, stand for anchors. S is the score that the
     detector reports, with its factors: class times centerness for FCOS, class
     times objectness for YOLOX.
+
+    Two of mmdet's heads bound scores themselves, and have no gradient beyond:
+    TOOD's underflow, and those of RTMDet with objectness stop at 1e-5 from 0
+    and 1.
 
     Args:
         class_id: Target class; faces are class 0.

@@ -42,6 +42,15 @@ def _box_heads(roi_head: Any) -> list[Any]:
     return [roi_head.bbox_head]
 
 
+def _proposal_network(detector: Any) -> Any:
+    head = getattr(detector, 'rpn_head', None)
+    if head is None:
+        raise TypeError(
+            f'TwoStageCandidateReader: {type(detector).__name__} has no proposal '
+            'network; give the samples their proposals, without with_rpn')
+    return head
+
+
 @torch.no_grad()
 def _propose(detector: Any, features: Sequence[Tensor],
              data_samples: Sequence[DetDataSample]) -> list[Tensor]:
@@ -51,7 +60,8 @@ def _propose(detector: Any, features: Sequence[Tensor],
     """
     found = [sample.get('proposals', None) for sample in data_samples]
     if found[0] is None:
-        found = detector.rpn_head.predict(features, data_samples, rescale=False)
+        rpn_head = _proposal_network(detector)
+        found = rpn_head.predict(features, data_samples, rescale=False)
     return [get_box_tensor(proposals.bboxes) for proposals in found]
 
 
@@ -65,7 +75,7 @@ def _refine(roi_head: Any, features: Sequence[Tensor], proposals: list[Tensor],
         metas = [sample.metainfo for sample in data_samples]
         regions, logits, _ = roi_head._refine_roi(features, rois, metas, counts)
         return regions, logits
-    logits = roi_head._bbox_forward(features, rois)['cls_score']
+    logits = roi_head._bbox_forward([f.detach() for f in features], rois)['cls_score']
     return rois.split(counts), logits.split(counts)
 
 
@@ -108,8 +118,8 @@ class TwoStageCandidateReader(CandidateReader):
         """Run both stages up to the refined scores; arguments as in the call.
 
         Raises:
-            TypeError: If the box head scores in another way, or the anchors of
-                a proposal network without a reader are asked for.
+            TypeError: If the box head scores in another way, there is no
+                proposal network, or ``with_rpn`` finds no reader for it.
             ValueError: For a ``loss_cls`` with class channels of its own.
         """
         for box_head in _box_heads(detector.roi_head):
@@ -140,7 +150,7 @@ class TwoStageCandidateReader(CandidateReader):
 def _read_rpn(detector: Any, features: Sequence[Tensor],
               data_samples: Sequence[DetDataSample]) -> list[Candidates]:
     """Candidates of the proposal network; objectness is its class 0."""
-    head = getattr(detector, 'rpn_head', None)
+    head = _proposal_network(detector)
     reader = find_reader(head)(class_id=0)
     if not isinstance(reader, DenseCandidateReader):
         raise no_reader(head, 'which is no dense proposal network')
