@@ -21,7 +21,7 @@ WHOLE = [name for name in DETECTORS if not name.endswith('_subset.py')]
 SUBSET = [name for name in DETECTORS if name.endswith('_subset.py')]
 
 
-EXPERIMENTS = [name for name in ALL if name.startswith('experiments/')]
+EXPERIMENTS = [name for name in ALL if name.startswith(('experiments/', 'transfer/'))]
 
 
 @pytest.mark.parametrize('name', [name for name in ALL if name not in EXPERIMENTS])

@@ -9,6 +9,7 @@ from .config import (
 from .evaluation_report import write_evaluation
 from .experiment import Experiment, Job, load_numbers
 from .experiment_report import write_experiment
+from .experiment_run import experiment_parser, run_experiment
 from .hooks import EvaluationReportHook, PatchHook, PatchReportHook
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
@@ -24,9 +25,11 @@ __all__ = [
     'PatchValLoop',
     'add_common_arguments',
     'data_config',
+    'experiment_parser',
     'keep_freed_memory',
     'load_config',
     'load_numbers',
+    'run_experiment',
     'set_report_option',
     'write_evaluation',
     'write_experiment',

@@ -146,6 +146,10 @@ class Experiment:
             - ``paper``: subset -> the paper's ``precision/recall``.
 
             A cell with neither ``patch`` nor ``attack`` is the clean images.
+
+            In place of ``cells`` there may be a ``matrix``: ``patches`` (name ->
+            keys of a cell) and ``detectors`` (names), each patch on each
+            detector.
         data: Config whose dataloaders and evaluators are used.
         root: Folder of all jobs.
         options: Keys to override in every job's config.
@@ -168,7 +172,10 @@ class Experiment:
         self.title: str = cfg.title
         self.detectors: dict[str, dict] = cfg.detectors.to_dict()
         self.methods: dict[str, str] = cfg.attacks.to_dict()
-        self.cells: list[dict] = [dict(cell) for cell in cfg.to_dict()['cells']]
+        self.matrix: dict | None = cfg.to_dict().get('matrix')
+        self.cells: list[dict] = (
+            _matrix_cells(self.matrix) if self.matrix else
+            [dict(cell) for cell in cfg.to_dict()['cells']])
         self.figure: str | None = cfg.get('figure')
         self.data, self.root, self.options = data, Path(root), options or {}
         self._digests: dict[str, str] = {}
@@ -342,6 +349,18 @@ class Experiment:
                 raise ValueError(
                     f'{self.path}: cell {name!r} names the method '
                     f'{attack.get("method")!r}; there are {list(self.methods)}')
+
+
+def matrix_cell(patch: str, detector: str) -> str:
+    """Name of the cell of a patch on a detector."""
+    return f'{patch} on {detector}'
+
+
+def _matrix_cells(matrix: dict) -> list[dict]:
+    return [
+        dict(cell, name=matrix_cell(patch, detector), detector=detector)
+        for patch, cell in matrix['patches'].items()
+        for detector in matrix['detectors']]
 
 
 def load_numbers(job: Job) -> dict[str, float]:

@@ -13,8 +13,14 @@ from PIL import Image
 
 from ..evaluation.ground_truth import OFFICIAL_SUBSETS
 from ..files import write_atomically
-from ..visualization import plot_f_beta, save_figure, save_png, side_by_side
-from .experiment import Experiment, Job, load_numbers
+from ..visualization import (
+    plot_f_beta,
+    plot_matrix,
+    save_figure,
+    save_png,
+    side_by_side,
+)
+from .experiment import Experiment, Job, load_numbers, matrix_cell
 
 SUBSETS = (*OFFICIAL_SUBSETS, 'all')
 # Pixels of a patch's side in galleries.
@@ -66,6 +72,8 @@ def _markdown(experiment: Experiment, rows: Sequence[Mapping[str, Any]],
     subsets = [s for s in SUBSETS if any(f'{s}/AP' in r['numbers'] for r in rows)]
     subsets = subsets or ['all']
     parts = [f'# {experiment.title}', f'Data: {data}. Precision/recall in %.']
+    if experiment.matrix:
+        return '\n\n'.join([*parts, *_matrix_tables(experiment, rows)])
     if any(row['paper'] for row in rows):
         parts.append(_table(
             'delta 0.99; the paper (WIDER FACE validation set, its own detectors) '
@@ -92,6 +100,35 @@ def _markdown(experiment: Experiment, rows: Sequence[Mapping[str, Any]],
     return '\n\n'.join(parts)
 
 
+def _matrix_tables(experiment: Experiment,
+                   rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Patches by detectors, at both deltas."""
+    assert experiment.matrix is not None
+    numbers = {row['name']: row['numbers'] for row in rows}
+    detectors = experiment.matrix['detectors']
+    return [
+        _table(f'All, delta {delta}', detectors, {
+            patch: [_pair(numbers.get(matrix_cell(patch, name), {}), 'all', delta)
+                    for name in detectors]
+            for patch in experiment.matrix['patches']})
+        for delta in ('calibrated', '0.99')]
+
+
+def _draw_matrix(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -> None:
+    assert experiment.matrix is not None
+    patches, detectors = (list(experiment.matrix[key])
+                          for key in ('patches', 'detectors'))
+    values = np.full((len(patches), len(detectors)), np.nan)
+    for i, patch in enumerate(patches):
+        for j, detector in enumerate(detectors):
+            job = jobs.get(matrix_cell(patch, detector))
+            if job is not None:
+                values[i, j] = 100 * load_numbers(job)['all/recall@calibrated']
+    save_figure(path, plot_matrix(
+        values, patches, detectors, experiment.title,
+        "recall (%) of All at each detector's calibrated delta"))
+
+
 def _table(title: str, heads: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
     lines = [f'**{title}**', '', '| | ' + ' | '.join(heads) + ' |',
              '|---|' + '---:|' * len(heads)]
@@ -116,6 +153,8 @@ def _write_figure(experiment: Experiment, jobs: Mapping[str, Job],
             'evolution': _draw_evolution}
     if experiment.figure and jobs:
         draw[experiment.figure](experiment, jobs, folder / 'figure.png')
+    if experiment.matrix and jobs:
+        _draw_matrix(experiment, jobs, folder / 'figure.png')
 
 
 def _draw_f_beta(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -> None:

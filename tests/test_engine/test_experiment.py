@@ -144,6 +144,25 @@ class TestExperiment:
         assert any(row.startswith('| bad | -') for row in rows)
         assert any(row.startswith('| grey |') and row.count('/') for row in rows)
 
+    def test_transfer_matrix(self, run, finished, experiment_file, tmp_path):
+        """Its cells are those of the table, so nothing has to be run."""
+        _, root = finished
+        cfg = Config.fromfile(experiment_file)
+        cells = cfg.pop('cells')
+        cfg.matrix = dict(detectors=['sln'], patches=dict(
+            clean=dict(), noise=dict(patch=cells[1].patch),
+            patch=dict(attack=cells[2].attack)))
+        cfg.pop('figure')
+        cfg.dump(tmp_path / 'matrix.py')
+        done = run('transfer.py', tmp_path / 'matrix.py', '--data',
+                   experiment_file.parent / 'same_data.py', '--work-dir', root)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert not any(line.startswith(('attack ', 'evaluation ')) for line in lines)
+        assert '| | sln |' in lines
+        assert sum(line.startswith('| patch | ') for line in lines) == 2
+        assert (root / 'tables' / 'matrix_same_data' / 'figure.png').is_file()
+
     def test_commands_for_a_scheduler(self, run, experiment_file, tmp_path):
         done = run('experiment.py', experiment_file, '--data',
                    experiment_file.parent / 'same_data.py', '--work-dir',

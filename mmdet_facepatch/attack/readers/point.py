@@ -196,9 +196,9 @@ def _decode_reppoints(head: RepPointsHead, deltas: Tensor, priors: Tensor,
 class PointCandidateReader(DenseCandidateReader):
     """Reads dense heads without anchors, or whose scores judge decoded boxes.
 
-    The decoded boxes, clipped where the head clips them, stand for anchors. S is the score that the
-    detector reports, with its factors: class times centerness for FCOS, class
-    times objectness for YOLOX.
+    The decoded boxes, clipped where the head clips them, stand for anchors. S is
+    the score that the detector reports, with its factors: class times centerness
+    for FCOS, class times objectness for YOLOX.
 
     Two of mmdet's heads bound scores themselves, and have no gradient beyond:
     TOOD's underflow, and those of RTMDet with objectness stop at 1e-5 from 0

@@ -75,7 +75,7 @@ def _refine(roi_head: Any, features: Sequence[Tensor], proposals: list[Tensor],
         metas = [sample.metainfo for sample in data_samples]
         regions, logits, _ = roi_head._refine_roi(features, rois, metas, counts)
         return regions, logits
-    logits = roi_head._bbox_forward([f.detach() for f in features], rois)['cls_score']
+    logits = roi_head._bbox_forward(features, rois)['cls_score']
     return rois.split(counts), logits.split(counts)
 
 

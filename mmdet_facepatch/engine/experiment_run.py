@@ -1,0 +1,122 @@
+"""Running of experiments, for the command-line tools."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from .config import data_config
+from .experiment import Experiment, Job
+from .experiment_report import write_experiment
+
+
+def experiment_parser(description: str | None) -> argparse.ArgumentParser:
+    """Arguments of the tools that run experiments.
+
+    Args:
+        description: Of the tool.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config of the experiment')
+    parser.add_argument(
+        '--data', default='subset',
+        help='embedded, subset, widerface, or a config file with the dataloaders')
+    parser.add_argument('--cells', nargs='+', help='names of the cells; default all')
+    parser.add_argument('--jobs', type=int, default=1, help='runs at the same time')
+    parser.add_argument(
+        '--commands', action='store_true',
+        help='run nothing; print a command for each run that can start now, for a '
+        'scheduler. Call it again when they are done')
+    parser.add_argument('--job', metavar='NAME', help='do this run only (--commands)')
+    parser.add_argument(
+        '--processes', type=int, default=1,
+        help='processes of each run, through torchrun')
+    parser.add_argument('--work-dir', default='work_dirs/experiments')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        help='override config keys of every run: key=value ...')
+    return parser
+
+
+def _command(job: Job, root: Path, processes: int) -> list[str]:
+    """What runs a job, on several processes through torchrun."""
+    attack = [str(root / 'tools' / 'attack.py'), *job.arguments]
+    if processes == 1:
+        return [sys.executable, *attack]
+    return [sys.executable, '-m', 'torch.distributed.run', '--standalone',
+            f'--nproc_per_node={processes}', *attack, '--launcher', 'pytorch']
+
+
+def _run(job: Job, root: Path, processes: int) -> bool:
+    """Run a job; its output goes to job.log in its folder."""
+    print(f'{job.kind} {job.name}: {job.folder}', flush=True)
+    job.prepare()
+    with open(job.folder / 'job.log', 'ab') as log:
+        done = subprocess.run(
+            _command(job, root, processes), stdout=log, stderr=log, check=False)
+    if done.returncode == 0:
+        job.finish()
+        return True
+    lines = (job.folder / 'job.log').read_text(errors='replace').split('\n')
+    reason = next((line for line in reversed(lines) if line.strip()), 'no output')
+    print(f'FAILED {job.kind} {job.name}: {reason}\n  see {job.folder / "job.log"}',
+          flush=True)
+    return False
+
+
+def _run_all(jobs: Sequence[Job], root: Path, workers: int, processes: int) -> int:
+    """Run what is not done, some at a time; returns how many failed."""
+    waiting = [job for job in jobs if not job.done]
+    with ThreadPoolExecutor(workers) as pool:
+        done = pool.map(lambda job: _run(job, root, processes), waiting)
+        return list(done).count(False)
+
+
+def _print_commands(jobs: Sequence[Job]) -> None:
+    """One line for each job that is not done: this command, for it alone."""
+    own = [arg for arg in sys.argv if arg != '--commands']
+    for job in jobs:
+        if not job.done:
+            print(shlex.join([sys.executable, *own, '--job', job.folder.name]))
+
+
+def run_experiment(args: argparse.Namespace, root: Path) -> None:
+    """Run what is not done, then write and print the tables.
+
+    Args:
+        args: Of :func:`experiment_parser`.
+        root: Folder that holds ``configs`` and ``tools``.
+
+    Raises:
+        SystemExit: If a run failed, after all others.
+    """
+    experiment = Experiment(args.config, data_config(args.data, root / 'configs'),
+                            args.work_dir, args.cfg_options)
+    if args.cells:
+        experiment.select(args.cells)
+    if args.commands or args.job:
+        ready = [*experiment.first_jobs(), *experiment.ready_evaluations()]
+        if args.commands:
+            _print_commands(ready)
+            return
+        chosen = [job for job in ready if job.folder.name == args.job]
+        if not chosen:
+            sys.exit(f'--job {args.job}: there is no such run, or it waits for another')
+        sys.exit(_run_all(chosen, root, 1, args.processes))
+    failed = _run_all(experiment.first_jobs(), root, args.jobs, args.processes)
+    failed += _run_all(
+        experiment.ready_evaluations(), root, args.jobs, args.processes)
+    folder = Path(args.work_dir) / 'tables' / (
+        f'{Path(args.config).stem}_{Path(args.data).stem}')
+    print(write_experiment(experiment, folder, args.data))
+    print(f'\ntable.md, table.json and figure.png are in {folder}')
+    if failed:
+        sys.exit(f'{failed} runs failed; the others are done')
