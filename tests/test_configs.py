@@ -26,7 +26,7 @@ EXPERIMENTS = [name for name in ALL if name.startswith(('experiments/', 'transfe
 
 @pytest.mark.parametrize('name', [name for name in ALL if name not in EXPERIMENTS])
 def test_loads(name):
-    assert Config.fromfile(ROOT / name)
+    assert Config.fromfile(ROOT / name).train_dataloader.dataset.pipeline
 
 
 @pytest.mark.parametrize('name', EXPERIMENTS)

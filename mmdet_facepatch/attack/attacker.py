@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,9 +107,12 @@ class PatchAttacker(BaseModel):
             weight is not positive.
     """
 
+    _targets: list[Target]
+    _predictor: BaseModel
+
     def __init__(
         self,
-        detector: dict | nn.Module | Sequence[dict | nn.Module],
+        detector: dict | nn.Module | list[dict | nn.Module],
         patch: dict,
         sample_set: dict,
         placement: dict | None = None,
@@ -132,9 +135,8 @@ class PatchAttacker(BaseModel):
             compositor or dict(type='PatchCompositor'))
         self.sample_set = TASK_UTILS.build(sample_set)
         self.loss = MODELS.build(loss or dict(type='AdversarialLoss'))
-        targets = [
-            _build_target(one, reader) for one in
-            (detector if isinstance(detector, (list, tuple)) else [detector])]
+        several = detector if isinstance(detector, (list, tuple)) else [detector]
+        targets: list[Target] = [_build_target(one, reader) for one in several]
         if not targets:
             raise ValueError('PatchAttacker: the list of detectors is empty')
         self._hide_targets(targets, tta_model)
@@ -168,6 +170,7 @@ class PatchAttacker(BaseModel):
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> PatchAttacker:
         # .to(), .cuda() and .cpu() all end here: the detectors come along.
         super()._apply(fn, *args, **kwargs)
+        detector: Any
         for detector in self.detectors:
             detector._apply(fn, *args, **kwargs)
             detector._set_device(next(self.parameters()).device)
@@ -251,9 +254,10 @@ class PatchAttacker(BaseModel):
                  data_samples: list[DetDataSample], faces: list[Tensor],
                  squares: list[Tensor]) -> Tensor:
         """``log S`` of the samples that one detector offers, (N,) float."""
-        batch = target.detector.data_preprocessor(
+        detector: Any = target.detector
+        batch = detector.data_preprocessor(
             dict(inputs=images, data_samples=data_samples), False)
-        found = target.reader(target.detector, batch['inputs'], batch['data_samples'])
+        found = target.reader(detector, batch['inputs'], batch['data_samples'])
         log_scores = []
         for candidates, boxes, patches in zip(found, faces, squares, strict=True):
             index = self.sample_set(candidates, boxes, patches.to(boxes))

@@ -305,6 +305,11 @@ def assert_detects(boxes, scores, prediction, class_id, threshold):
         in_order(found), in_order(expected), rtol=1e-4, atol=1e-3)
 
 
+def assert_differentiable(image):
+    """In the scores, not in the boxes."""
+    assert image.log_scores.requires_grad and not image.boxes.requires_grad
+
+
 def predict(detector, inputs, samples):
     with torch.no_grad():
         results = detector.predict(inputs, copy.deepcopy(samples), rescale=False)
@@ -369,6 +374,7 @@ class TestAgainstPredictions:
     def check_anchors(self, config, class_id):
         detector = build(config)
         inputs, samples = batch()
+        inputs.requires_grad_()
         found = AutoCandidateReader(class_id)(detector, inputs, samples)
         head = detector.bbox_head
         deltas = torch.cat([
@@ -376,7 +382,7 @@ class TestAgainstPredictions:
             for level in head(detector.extract_feat(inputs))[1]], dim=1)
         for image, delta, sample, prediction in zip(
                 found, deltas, samples, predict(detector, inputs, samples)):
-            assert not image.boxes.requires_grad
+            assert_differentiable(image)
             boxes = head.bbox_coder.decode(
                 image.boxes, delta, max_shape=sample.img_shape)
             assert_detects(boxes, image.scores, prediction, class_id, 0.3)
@@ -395,6 +401,7 @@ class TestAgainstPredictions:
     def test_regions(self, name, class_id):
         detector = build(REGION[name])
         inputs, samples = batch()
+        inputs.requires_grad_()
         found = AutoCandidateReader(class_id)(detector, inputs, samples)
         head = detector.roi_head.bbox_head
         own_proposals = detector.rpn_head.predict(
@@ -408,6 +415,7 @@ class TestAgainstPredictions:
         for image, delta, sample, prediction, proposals in zip(
                 found, deltas.split(counts), samples,
                 predict(detector, inputs, samples), own_proposals, strict=True):
+            assert_differentiable(image)
             assert torch.equal(image.boxes, proposals.bboxes)
             boxes = head.bbox_coder.decode(
                 image.boxes, delta, max_shape=sample.img_shape)
@@ -416,6 +424,7 @@ class TestAgainstPredictions:
     def test_cascade(self):
         detector = build(CASCADE)
         inputs, samples = batch()
+        inputs.requires_grad_()
         found = AutoCandidateReader(1)(detector, inputs, samples)
         last = detector.roi_head.bbox_head[-1]
         deltas = detector.roi_head._bbox_forward(
@@ -425,7 +434,7 @@ class TestAgainstPredictions:
         for image, delta, sample, prediction in zip(
                 found, deltas.split(counts), samples,
                 predict(detector, inputs, samples), strict=True):
-            assert not image.boxes.requires_grad
+            assert_differentiable(image)
             boxes = last.bbox_coder.decode(
                 image.boxes, delta, max_shape=sample.img_shape)
             assert_detects(boxes, image.scores, prediction, 1, 0.3)
@@ -435,10 +444,11 @@ class TestAgainstPredictions:
         detector = build(POINT[name])
         class_id = detector.bbox_head.num_classes - 1
         inputs, samples = batch()
+        inputs.requires_grad_()
         found = AutoCandidateReader(class_id)(detector, inputs, samples)
         for image, prediction in zip(
                 found, predict(detector, inputs, samples), strict=True):
-            assert not image.boxes.requires_grad
+            assert_differentiable(image)
             assert_detects(image.boxes, image.scores, prediction, class_id, 0.3)
 
     @pytest.mark.parametrize('name', QUERY)
@@ -446,13 +456,15 @@ class TestAgainstPredictions:
         detector = build(QUERY[name])
         class_id = detector.bbox_head.num_classes - 1
         inputs, samples = batch()
+        inputs.requires_grad_()
         found = AutoCandidateReader(class_id)(detector, inputs, samples)
         for image, prediction in zip(
                 found, predict(detector, inputs, samples), strict=True):
-            assert not image.boxes.requires_grad
+            assert_differentiable(image)
             own = prediction[prediction.labels == class_id]
+            scores = image.scores.detach()
             torch.testing.assert_close(
-                in_order(torch.cat([image.boxes, image.scores[:, None]], dim=1)),
+                in_order(torch.cat([image.boxes, scores[:, None]], dim=1)),
                 in_order(torch.cat([own.bboxes, own.scores[:, None]], dim=1)),
                 rtol=1e-4, atol=1e-3)
 
