@@ -194,10 +194,24 @@ class Experiment:
             raise ValueError(f'{self.path} has no cell {unknown}; it has {known}')
         self.cells = [cell for cell in self.cells if cell['name'] in wanted]
 
+    def missing_weights(self) -> dict[str, str]:
+        """Checkpoint that is not there by name of the cell that needs it."""
+        found = {}
+        for cell in self.cells:
+            attack = cell.get('attack') or {}
+            for name in (attack.get('detector'), self._detector(cell)):
+                checkpoint = self.detectors[name]['checkpoint'] if name else ''
+                if name and '://' not in checkpoint and not Path(checkpoint).is_file():
+                    found[cell['name']] = checkpoint
+        return found
+
     def first_jobs(self) -> list[Job]:
         """Jobs that wait for no other: clean images and attacks, each once."""
         jobs: dict[Path, Job] = {}
+        missing = self.missing_weights()
         for cell in self.cells:
+            if cell['name'] in missing:
+                continue
             found = [self.clean_job(self._detector(cell)), self.attack_job(cell)]
             jobs.update({job.folder: job for job in found if job is not None})
         return list(jobs.values())
@@ -259,6 +273,8 @@ class Experiment:
         return {name: job for name, job in jobs.items() if job.done}
 
     def _ready(self, cell: dict) -> bool:
+        if cell['name'] in self.missing_weights():
+            return False
         attack = self.attack_job(cell)
         clean = self.clean_job(self._detector(cell))
         return clean.done and (attack is None or attack.done)
@@ -273,8 +289,7 @@ class Experiment:
             # A config file has no NaN, which says that there was none.
             cfg.test_evaluator.reference_delta = 'nan' if math.isnan(delta) else delta
         keys = ('test_dataloader', 'test_evaluator', 'test_cfg')
-        cfg.merge_from_dict({key: value for key, value in self.options.items()
-                             if key.startswith('test_')})
+        cfg.merge_from_dict(self.options)
         identity = self._identity(cfg, detector, 'test_dataloader', keys)
         slug = f'{next(iter(conditions))}_{detector}'
         return self._job('evaluation', name, slug, cfg, identity)

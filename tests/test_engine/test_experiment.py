@@ -163,6 +163,16 @@ class TestExperiment:
         assert sum(line.startswith('| patch | ') for line in lines) == 2
         assert (root / 'tables' / 'matrix_same_data' / 'figure.png').is_file()
 
+    def test_missing_weights_fail_their_cells_only(self, finished, experiment_file):
+        _, root = finished
+        experiment = build(
+            experiment_file, root,
+            detectors=dict(other=dict(config='x.py', checkpoint='no_such.pth')))
+        experiment.cells.append(dict(name='bad', detector='other'))
+        assert experiment.missing_weights() == {'bad': 'no_such.pth'}
+        assert list(experiment.finished()) == ['clean', 'noise', 'patch', 'smaller']
+        assert all(job.done for job in experiment.first_jobs())
+
     def test_commands_for_a_scheduler(self, run, experiment_file, tmp_path):
         done = run('experiment.py', experiment_file, '--data',
                    experiment_file.parent / 'same_data.py', '--work-dir',
