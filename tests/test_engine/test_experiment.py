@@ -165,9 +165,8 @@ class TestExperiment:
 
     def test_missing_weights_fail_their_cells_only(self, finished, experiment_file):
         _, root = finished
-        experiment = build(
-            experiment_file, root,
-            detectors=dict(other=dict(config='x.py', checkpoint='no_such.pth')))
+        experiment = build(experiment_file, root)
+        experiment.detectors['other'] = dict(config='x.py', checkpoint='no_such.pth')
         experiment.cells.append(dict(name='bad', detector='other'))
         assert experiment.missing_weights() == {'bad': 'no_such.pth'}
         assert list(experiment.finished()) == ['clean', 'noise', 'patch', 'smaller']
