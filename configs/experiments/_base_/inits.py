@@ -1,16 +1,15 @@
 # What patches start from. The photographs of objects are those of scikit-image
 # (pip install '.[embedded]'); the faces are three of the validation set.
-import importlib.util
-import os.path as osp
-
-_skimage = importlib.util.find_spec('skimage')
-_folder = osp.join(osp.dirname(_skimage.origin), 'data') if _skimage else 'skimage'
+# No import statement: mmengine 0.10.7 takes those of frozen modules, as os is from
+# Python 3.11 on, for a sign of another kind of config.
+_skimage = __import__('importlib.util').util.find_spec('skimage')
+_folder = f'{_skimage.submodule_search_locations[0]}/data/' if _skimage else 'skimage/'
 inits = dict(
     noise=dict(type='noise', seed=0),
-    coffee=dict(type='image', path=osp.join(_folder, 'coffee.png')),
-    rocket=dict(type='image', path=osp.join(_folder, 'rocket.jpg')),
-    motorcycle=dict(type='image', path=osp.join(_folder, 'motorcycle_left.png')),
-    cat=dict(type='image', path=osp.join(_folder, 'chelsea.png')),
+    coffee=dict(type='image', path=_folder + 'coffee.png'),
+    rocket=dict(type='image', path=_folder + 'rocket.jpg'),
+    motorcycle=dict(type='image', path=_folder + 'motorcycle_left.png'),
+    cat=dict(type='image', path=_folder + 'chelsea.png'),
 )
 faces = dict(
     face_a=('0--Parade/0_Parade_Parade_0_545', 0),
