@@ -16,6 +16,28 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 
+def class_log_odds(logits: Tensor, class_id: int, use_sigmoid: bool) -> Tensor:
+    """Log-odds of one class: the sigmoid of them is its score.
+
+    With a two-class softmax they are ``s_p - s_n`` (paper, footnote 4).
+
+    Args:
+        logits: (..., C) float for a sigmoid, (..., C + 1) with the background
+            last for a softmax.
+        class_id: Class, in [0, C).
+        use_sigmoid: Scores are a sigmoid per class, not a softmax.
+
+    Returns:
+        (...) float, unbounded, differentiable.
+    """
+    if use_sigmoid:
+        return logits[..., class_id]
+    # One class only: the log-odds of all C would take C times the memory.
+    others = torch.cat(
+        [logits[..., :class_id], logits[..., class_id + 1:]], dim=-1)
+    return logits[..., class_id] - others.logsumexp(dim=-1)
+
+
 def log_odds(logits: Tensor) -> Tensor:
     """Log-odds of each foreground class of a softmax, background last.
 
@@ -30,11 +52,9 @@ def log_odds(logits: Tensor) -> Tensor:
     Returns:
         (..., C) float, unbounded.
     """
-    columns = []
-    for cls in range(logits.shape[-1] - 1):
-        others = torch.cat([logits[..., :cls], logits[..., cls + 1:]], dim=-1)
-        columns.append(logits[..., cls] - others.logsumexp(dim=-1))
-    return torch.stack(columns, dim=-1)
+    return torch.stack(
+        [class_log_odds(logits, class_id, use_sigmoid=False)
+         for class_id in range(logits.shape[-1] - 1)], dim=-1)
 
 
 def class_margins(logits: Tensor, use_sigmoid: bool) -> Tensor:
