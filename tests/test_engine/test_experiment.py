@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -11,6 +14,7 @@ from mmengine.config import Config
 from mmdet_facepatch.attack import load_patch
 from mmdet_facepatch.engine import Experiment, load_numbers
 
+ROOT = Path(__file__).resolve().parents[2]
 NOISE = dict(type='noise', seed=3)
 
 
@@ -181,6 +185,11 @@ class TestExperiment:
         # Clean images and one attack can start; the rest waits for them.
         assert len(lines) == 2
         assert not (tmp_path / 'new').exists()
+        done = subprocess.run(shlex.split(lines[0]), cwd=ROOT, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        jobs = list((tmp_path / 'new').glob('*/*/done.json'))
+        assert [job.parent.name for job in jobs] == [lines[0].split()[-1]]
 
 
 @pytest.mark.parametrize(
