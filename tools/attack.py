@@ -12,10 +12,9 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmengine.runner import Runner
-
 from mmdet_facepatch.engine import (
     add_common_arguments,
+    build_runner,
     data_config,
     keep_freed_memory,
     load_config,
@@ -64,7 +63,7 @@ def main() -> None:
         cfg.test_cfg.conditions.patch = args.report_only
     if args.save_predictions:
         set_report_option(cfg, 'predictions', args.save_predictions)
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     if args.report_only is None:
         runner.train()
     if not args.no_report:

@@ -12,10 +12,10 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
 from mmengine.config import ConfigDict
-from mmengine.runner import Runner
 
 from mmdet_facepatch.engine import (
     add_common_arguments,
+    build_runner,
     keep_freed_memory,
     load_config,
     set_report_option,
@@ -53,7 +53,7 @@ def main() -> None:
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     if args.save_predictions:
         set_report_option(cfg, 'predictions', args.save_predictions)
-    runner = Runner.from_cfg(cfg)
+    runner = build_runner(cfg)
     runner.test()
 
 

@@ -7,10 +7,9 @@ import argparse
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmengine.runner import Runner
-
 from mmdet_facepatch.engine import (
     add_common_arguments,
+    build_runner,
     keep_freed_memory,
     load_config,
 )
@@ -40,7 +39,7 @@ def main() -> None:
                       resume=args.resume, amp=args.amp)
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', {}).enable = True
-    Runner.from_cfg(cfg).train()
+    build_runner(cfg).train()
 
 
 if __name__ == '__main__':

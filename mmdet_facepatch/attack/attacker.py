@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
+from mmdet.utils import reduce_mean
+from mmengine.dist import get_world_size
 from mmengine.model import BaseModel, is_model_wrapper
 from torch import Tensor, nn
 
@@ -67,6 +69,24 @@ def _build_target(detector: dict | nn.Module, reader: dict | None) -> Target:
                          f'be positive, got {weight}')
     own = options.pop('reader', common)
     return Target(build_frozen_detector(**options), TASK_UTILS.build(own), weight)
+
+
+@torch.no_grad()
+def _reduce(selected: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """What processes must agree on before they know their loss.
+
+    Args:
+        selected: ``log S`` of this process's samples, (N_t,) for each detector.
+
+    Returns:
+        Mean number of samples that a process has of each detector, (T,) float,
+        and the mean score of all samples of all processes, zero without any.
+    """
+    numbers = [float(len(log_scores)) for log_scores in selected]
+    scores = torch.cat(selected).exp().sum()
+    together = reduce_mean(torch.cat([scores.new_tensor(numbers), scores[None]]))
+    factors, scores = together[:-1], together[-1]
+    return factors, scores / factors.sum().clamp(min=torch.finfo(scores.dtype).tiny)
 
 
 @MODELS.register_module()
@@ -223,6 +243,9 @@ class PatchAttacker(BaseModel):
             ``loss_adv`` (``loss_adv_0``, ... of an ensemble, times their
             weights) and, for the log, ``num_samples``, ``mean_score`` of the
             samples (0 without samples) and ``empty`` (1 if there were none).
+            The last three count the samples of all processes, and the loss is
+            such that the mean of all processes' gradients is that of the mean
+            over all their samples.
 
         Raises:
             ValueError: For another mode.
@@ -235,20 +258,19 @@ class PatchAttacker(BaseModel):
         selected = [
             self._samples(target, images, data_samples, faces, squares)
             for target in self._targets]
+        factors, mean_score = _reduce(selected)
         losses = {
-            f'loss_adv_{i}': target.weight * self.loss(log_scores)
-            for i, (target, log_scores) in enumerate(zip(self._targets, selected))}
+            f'loss_adv_{i}': target.weight * self.loss(log_scores, factor)
+            for i, (target, log_scores, factor) in enumerate(
+                zip(self._targets, selected, factors, strict=True))}
         if len(losses) == 1:
             losses = {'loss_adv': losses.pop('loss_adv_0')}
         # A batch without faces does not depend on the patch; the zero ties it.
         first = next(iter(losses))
         losses[first] = losses[first] + 0 * self.patch().sum()
-        together = torch.cat(selected)
-        return dict(
-            **losses,
-            num_samples=together.new_tensor(float(len(together))),
-            mean_score=together.detach().exp().sum() / max(len(together), 1),
-            empty=together.new_tensor(float(len(together) == 0)))
+        num_samples = factors.sum() * get_world_size()
+        return dict(**losses, num_samples=num_samples, mean_score=mean_score,
+                    empty=(num_samples == 0).to(num_samples))
 
     def _samples(self, target: Target, images: list[Tensor],
                  data_samples: list[DetDataSample], faces: list[Tensor],

@@ -8,7 +8,9 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 
-def adversarial_objective(log_scores: Tensor) -> Tensor:
+def adversarial_objective(
+    log_scores: Tensor, avg_factor: Tensor | float | None = None
+) -> Tensor:
     """The paper's objective, equation 1: ``L_Adv = -1/N sum log S``.
 
     Gradient *ascent* on it drives the samples' scores down. Without samples
@@ -16,17 +18,24 @@ def adversarial_objective(log_scores: Tensor) -> Tensor:
 
     Args:
         log_scores: ``log S`` of the samples, (N,) float; N may be 0.
+        avg_factor: Divisor in place of N, positive if N is: what several processes
+            divide by, so that the mean of their gradients is that over all samples.
 
     Returns:
         Scalar >= 0.
     """
     if log_scores.numel() == 0:
         return log_scores.sum()
-    return -log_scores.mean()
+    if avg_factor is None:
+        return -log_scores.mean()
+    return -log_scores.sum() / avg_factor
 
 
 def focal_adversarial_objective(
-    log_scores: Tensor, gamma: float = 2.0, detach_weight: bool = True
+    log_scores: Tensor,
+    gamma: float = 2.0,
+    detach_weight: bool = True,
+    avg_factor: Tensor | float | None = None,
 ) -> Tensor:
     """The objective of *Patch-Score-Focal*, equation 2: ``-1/N sum S^g log S``.
 
@@ -43,6 +52,7 @@ def focal_adversarial_objective(
         log_scores: ``log S`` of the samples, (N,) float, finite; N may be 0.
         gamma: ``g``, the focusing parameter, >= 0; 0 gives equation 1.
         detach_weight: Hold the weight constant.
+        avg_factor: As in :func:`adversarial_objective`.
 
     Returns:
         Scalar >= 0; without samples it is zero, still tied to the graph.
@@ -51,7 +61,7 @@ def focal_adversarial_objective(
     weights = (gamma * log_scores).exp()
     if detach_weight:
         weights = weights.detach()
-    return adversarial_objective(weights * log_scores)
+    return adversarial_objective(weights * log_scores, avg_factor)
 
 
 @MODELS.register_module()
@@ -66,16 +76,18 @@ class AdversarialLoss(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self, log_scores: Tensor) -> Tensor:
+    def forward(self, log_scores: Tensor,
+                avg_factor: Tensor | float | None = None) -> Tensor:
         """Negative objective over the samples of all images of a batch.
 
         Args:
             log_scores: ``log S`` of the samples, (N,) float.
+            avg_factor: As in :func:`adversarial_objective`.
 
         Returns:
             Scalar <= 0; its descent is the paper's gradient ascent.
         """
-        return -self.loss_weight * adversarial_objective(log_scores)
+        return -self.loss_weight * adversarial_objective(log_scores, avg_factor)
 
 
 @MODELS.register_module()
@@ -104,14 +116,16 @@ class FocalAdversarialLoss(nn.Module):
         self.detach_weight = detach_weight
         self.loss_weight = loss_weight
 
-    def forward(self, log_scores: Tensor) -> Tensor:
+    def forward(self, log_scores: Tensor,
+                avg_factor: Tensor | float | None = None) -> Tensor:
         """Negative focal objective over the samples of all images of a batch.
 
         Args:
             log_scores: ``log S`` of the samples, (N,) float.
+            avg_factor: As in :func:`adversarial_objective`.
 
         Returns:
             Scalar <= 0; its descent is the paper's gradient ascent.
         """
         return -self.loss_weight * focal_adversarial_objective(
-            log_scores, self.gamma, self.detach_weight)
+            log_scores, self.gamma, self.detach_weight, avg_factor)

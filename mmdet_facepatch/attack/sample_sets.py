@@ -26,7 +26,7 @@ def patch_iou_samples(anchors: Tensor, faces: Tensor, iou_thr: float) -> Tensor:
     Returns:
         Indices of the samples, (N,) int64, ascending.
     """
-    overlaps, _ = best_overlaps(anchors, faces)
+    overlaps, _ = best_overlaps(anchors, faces, above=iou_thr)
     return torch.nonzero(overlaps > iou_thr).squeeze(1)
 
 
@@ -73,8 +73,8 @@ def patch_combination_samples(
     """
     high = patch_score_samples(scores, score_thr)
     # Few anchors score high, so only theirs are overlaps worth computing.
-    on_face, _ = best_overlaps(anchors[high], faces)
-    on_patch, _ = best_overlaps(anchors[high], patches)
+    on_face, _ = best_overlaps(anchors[high], faces, above=face_iou_thr)
+    on_patch, _ = best_overlaps(anchors[high], patches, above=patch_iou_thr)
     return high[(on_face > face_iou_thr) | (on_patch > patch_iou_thr)]
 
 

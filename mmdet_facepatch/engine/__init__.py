@@ -13,6 +13,7 @@ from .experiment_run import experiment_parser, run_experiment
 from .hooks import EvaluationReportHook, PatchHook, PatchReportHook
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
+from .processes import build_runner
 
 __all__ = [
     'EvaluationReportHook',
@@ -24,6 +25,7 @@ __all__ = [
     'PatchTestLoop',
     'PatchValLoop',
     'add_common_arguments',
+    'build_runner',
     'data_config',
     'experiment_parser',
     'keep_freed_memory',

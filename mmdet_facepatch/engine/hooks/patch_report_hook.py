@@ -9,7 +9,7 @@ from typing import Any
 import mmcv
 import numpy as np
 from mmdet.registry import HOOKS
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class PatchReportHook(EvaluationReportHook):
                         data_batch: Any = None, outputs: Any = None) -> None:
         """Keep image and detections of the images that are drawn."""
         wanted = self._drawn_ids(runner)
-        for sample in outputs if is_main_process() else ():
+        for sample in outputs:
             if sample.img_id in wanted:
                 panels = self.panels.setdefault(sample.img_id, {})
                 panels[runner.test_loop.condition] = _panel(runner, sample)
@@ -103,6 +103,9 @@ class PatchReportHook(EvaluationReportHook):
     def after_test(self, runner: Runner) -> None:
         """Print and write everything."""
         super().after_test(runner)
+        # Each process has seen its share of the images.
+        for panels in all_gather_object(self.panels):
+            self.panels.update(panels)
         if is_main_process() and self.evaluations:
             self._save_pictures(Path(runner.work_dir) / 'pictures')
 
@@ -118,7 +121,7 @@ class PatchReportHook(EvaluationReportHook):
         clean = next(iter(self.evaluations.values())).calibrated_delta
         delta = clean if np.isfinite(clean) else self.fallback_delta
         folder.mkdir(parents=True, exist_ok=True)
-        for img_id, panels in self.panels.items():
+        for img_id, panels in sorted(self.panels.items()):
             drawn = {name: panel.draw(delta) for name, panel in panels.items()}
             page = side_by_side(
                 [image for image, _ in drawn.values()],
