@@ -7,6 +7,7 @@ import os.path as osp
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -167,8 +168,10 @@ def _to_numbers(faces: Sequence[str]) -> np.ndarray | None:
     """Float64 array (n, 10), or None if any of the n lines is malformed."""
     if any(len(line.split()) != _NUM_COLUMNS for line in faces):
         return None
+    words = ' '.join(faces).split()
     try:
-        flat = np.array(' '.join(faces).split(), dtype=np.float64)
+        # Several times as fast as numpy's own reading of strings.
+        flat = np.fromiter(map(float, words), np.float64, len(words))
     except ValueError:
         return None
     values = flat.reshape(-1, _NUM_COLUMNS)
@@ -329,7 +332,8 @@ def to_instances(image: WiderImage) -> list[dict]:
     Returns:
         Per face ``bbox`` = [x1, y1, x2, y2] with x2 = x + w and y2 = y + h in
         pixels of the original image, ``bbox_label`` = 0, ``ignore_flag`` = 1
-        if flagged invalid or degenerate, and ``attributes`` by name.
+        if flagged invalid or degenerate, and ``attributes`` by name, a dict that
+        faces share and nobody should change.
     """
     corners = image.boxes.copy()
     corners[:, 2:] += corners[:, :2]
@@ -338,7 +342,7 @@ def to_instances(image: WiderImage) -> list[dict]:
             bbox=box,
             bbox_label=0,
             ignore_flag=int(ignored),
-            attributes=dict(zip(WIDER_ATTRIBUTES, attributes, strict=True)),
+            attributes=_named_attributes(*attributes),
         )
         for box, ignored, attributes in zip(
             corners.tolist(),
@@ -347,6 +351,16 @@ def to_instances(image: WiderImage) -> list[dict]:
             strict=True,
         )
     ]
+
+
+@lru_cache(maxsize=4096)
+def _named_attributes(*values: int) -> dict[str, int]:
+    """Attributes by name; one dict for all faces that are alike.
+
+    There are 159,420 training faces and a few hundred kinds of them: making each
+    a dict of its own takes half of the time that the annotation takes.
+    """
+    return dict(zip(WIDER_ATTRIBUTES, values, strict=True))
 
 
 @DATASETS.register_module()
@@ -462,8 +476,8 @@ class WiderFaceDataset(BaseDetDataset):
             dict: ``img_path``, ``img_id`` and ``instances``.
         """
         instances = to_instances(raw_data_info)
-        if not self.test_mode and self.filter_cfg:
-            min_side = self.filter_cfg.get('bbox_min_size') or 0
+        min_side = (self.filter_cfg or {}).get('bbox_min_size') or 0
+        if min_side > 0 and not self.test_mode:
             small = (raw_data_info.boxes[:, 2:] < min_side).any(axis=1)
             for index in np.flatnonzero(small):
                 instances[index]['ignore_flag'] = 1

@@ -6,13 +6,14 @@ from .dense_heads import RetinaMarginHead, SLNHead, SSDMarginHead
 from .detectors import SLN
 from .losses import IoURegressionLoss
 from .necks import TopDownP2
-from .roi_heads import Shared2FCMarginBBoxHead
+from .roi_heads import ContiguousSingleRoIExtractor, Shared2FCMarginBBoxHead
 from .task_modules import GroupSamplingAssigner
 from .test_time_augs import PyramidTTA
 
 __all__ = [
     'SLN',
     'ChannelsLastDetDataPreprocessor',
+    'ContiguousSingleRoIExtractor',
     'GroupSamplingAssigner',
     'HeadlessMobileNetV2',
     'IoURegressionLoss',

@@ -3,16 +3,15 @@ detectors = dict(
     sln=dict(
         config='{{ fileDirname }}/../../sln_mbv2_widerface_subset.py',
         checkpoint='facepatch://sln_mbv2_widerface_subset'),
-    # Train these first: tools/train.py configs/ssd_mbv2_widerface_subset.py, ...
     ssd=dict(
         config='{{ fileDirname }}/../../ssd_mbv2_widerface_subset.py',
-        checkpoint='work_dirs/ssd_mbv2_widerface_subset/iter_2000.pth'),
+        checkpoint='facepatch://ssd_mbv2_widerface_subset'),
     retinanet=dict(
         config='{{ fileDirname }}/../../retinanet_mbv2_widerface_subset.py',
-        checkpoint='work_dirs/retinanet_mbv2_widerface_subset/iter_2000.pth'),
+        checkpoint='facepatch://retinanet_mbv2_widerface_subset'),
     faster_rcnn=dict(
         config='{{ fileDirname }}/../../faster_rcnn_mbv2_widerface_subset.py',
-        checkpoint='work_dirs/faster_rcnn_mbv2_widerface_subset/iter_2000.pth'),
+        checkpoint='facepatch://faster_rcnn_mbv2_widerface_subset'),
 )
 attacks = dict(
     patch_iou='{{ fileDirname }}/../../attack/patch_iou.py',

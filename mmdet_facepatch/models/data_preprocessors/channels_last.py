@@ -12,7 +12,9 @@ class ChannelsLastDetDataPreprocessor(DetDataPreprocessor):
     """mmdet's preprocessor, with batches in the channels-last memory format.
 
     Convolutions keep the format of their input, so the whole of any detector
-    runs in it. Results are the same up to rounding; on CPUs it is faster.
+    runs in it. Results are the same up to rounding; on CPUs it is faster. But
+    mmcv's own operators take contiguous memory for granted: two-stage detectors need
+    :class:`ContiguousSingleRoIExtractor`.
     Arguments are those of :class:`mmdet.models.DetDataPreprocessor`.
     """
 

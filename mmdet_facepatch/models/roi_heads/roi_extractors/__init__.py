@@ -1,0 +1,5 @@
+"""Pooling of regions' features."""
+
+from .contiguous import ContiguousSingleRoIExtractor
+
+__all__ = ['ContiguousSingleRoIExtractor']

@@ -1,0 +1,35 @@
+"""RoI extractor for feature maps in any memory format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.registry import MODELS
+from torch import Tensor
+
+
+@MODELS.register_module()
+class ContiguousSingleRoIExtractor(SingleRoIExtractor):
+    """mmdet's extractor, on maps that are laid out anew where they need to be.
+
+    mmcv's RoI operators read a map's memory as contiguous whatever its strides
+    are: on the channels-last maps of :class:`ChannelsLastDetDataPreprocessor` they
+    pool values of the wrong places and channels, without an error. Arguments are
+    those of :class:`mmdet.models.SingleRoIExtractor`.
+    """
+
+    def forward(self, feats: Sequence[Tensor], rois: Tensor,
+                roi_scale_factor: float | None = None) -> Tensor:
+        """Pool the features of regions.
+
+        Args:
+            feats: Level maps, each (B, C, H_l, W_l) float, in any memory format.
+            rois: (n, 5) float: image of the batch, then xyxy in pixels.
+            roi_scale_factor: Factor on the regions' sides, or None.
+
+        Returns:
+            (n, C, output height, output width) float.
+        """
+        contiguous = tuple(level.contiguous() for level in feats)
+        return super().forward(contiguous, rois, roi_scale_factor)
