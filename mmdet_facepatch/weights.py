@@ -100,9 +100,9 @@ def _explain_refusal(path: Path, error: Exception) -> str:
         (line.strip() for line in reason.splitlines() if 'nsupported' in line), ''
     )
     return (
-        f'checkpoint {path} is refused, since it holds more than tensors and plain data '
-        f'(torch.load with weights_only=True: {detail or _first_line(error)}). Loading '
-        'it would run code from the file. If you trust it, read it yourself, and save '
+        f'checkpoint {path} is refused, since it holds more than tensors and plain '
+        f'data (torch.load with weights_only=True: {detail or _first_line(error)}). '
+        'Loading it would run code from the file. If you trust it, read it yourself, and save '
         "dict(state_dict=...) anew; checkpoints of MMEngine's runner need torch 2.6 "
         f'(this is {torch.__version__})'
     )
@@ -165,7 +165,8 @@ def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
         OSError: If the download fails.
         ValueError: As :func:`read_checkpoint`.
     """
-    path = Path(torch.hub.get_dir()) / 'checkpoints' / Path(urlparse(filename).path).name
+    name = Path(urlparse(filename).path).name
+    path = Path(torch.hub.get_dir(), 'checkpoints', name)
     # The first process fetches it; on other machines the first to find it missing.
     if is_main_process():
         _fetch(filename, path)

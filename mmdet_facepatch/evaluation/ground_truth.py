@@ -254,7 +254,9 @@ def _to_entry(
             raise ValueError(
                 f'{place} has {len(corners)} boxes and {len(column)} values of {name}'
             )
-        if not np.isin(column, range(len(ATTRIBUTE_VALUES[name]))).all():
+        if len(column) and not 0 <= column.min() <= column.max() < len(
+            ATTRIBUTE_VALUES[name]
+        ):
             raise ValueError(f'{place} has a value of {name} that is not known')
     return _Entry(
         boxes=corners,
