@@ -91,18 +91,20 @@ def _check_archive(path: Path) -> None:
         raise ValueError(f'checkpoint {path}: {error}') from error
 
 
+# What torch's unpickler says of files that ask for more than tensors.
+_CODE = ('global', 'class', 'unrecognized', 'Can only')
+
+
 def _explain_refusal(path: Path, error: Exception) -> str:
     """Tell files that hold code from files that are damaged."""
-    reason = str(error)
-    if 'weights_only' not in reason and 'Unsupported' not in reason:
-        return f'checkpoint {path} is damaged or no checkpoint: {_first_line(error)}'
-    detail = next(
-        (line.strip() for line in reason.splitlines() if 'nsupported' in line), ''
-    )
+    reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip()
+    reason = (reason.splitlines() or [''])[0][:200]
+    if not any(mark in reason for mark in _CODE):
+        return f'checkpoint {path} is damaged or no checkpoint: {reason}'
     return (
         f'checkpoint {path} is refused, since it holds more than tensors and plain '
-        f'data (torch.load with weights_only=True: {detail or _first_line(error)}). '
-        'Loading it would run code from the file. If you trust it, read it yourself, and save '
+        f'data (torch.load with weights_only=True: {reason}). Loading it would run '
+        'code from the file. If you trust it, read it yourself, and save '
         "dict(state_dict=...) anew; checkpoints of MMEngine's runner need torch 2.6 "
         f'(this is {torch.__version__})'
     )

@@ -12,17 +12,13 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
 import cv2
 import torch
-from mmengine.registry import init_default_scope
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from drills import (  # noqa: E402
+from drills import (
     annotations,
     archives,
     checkpoints,
@@ -31,7 +27,8 @@ from drills import (  # noqa: E402
     patches,
     predictions,
 )
-from drills.case import FAILED, Case, Table, try_case  # noqa: E402
+from drills.case import FAILED, Case, Table, try_case
+from mmengine.registry import init_default_scope
 
 KINDS: dict[str, Callable[[], list[Case]]] = {
     'images': images.cases,
@@ -55,7 +52,8 @@ def drill(kinds: list[str], verbose: bool) -> Table:
         outcome = try_case(case)
         table.outcomes.append(outcome)
         if verbose or outcome.verdict == FAILED:
-            print(f'{case.kind}: {case.name}: {outcome.verdict} {outcome.detail}')
+            print(f'{case.kind}: {case.name}: {outcome.verdict} {outcome.detail}',
+                  flush=True)
     return table
 
 

@@ -16,6 +16,7 @@ from mmdet.datasets.transforms import Resize
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import BaseBoxes, autocast_box_type
 
+
 @TRANSFORMS.register_module()
 class RandomStepResize(BaseTransform):
     """Resize by ``step * n`` with n uniform in 1..``num_steps``.

@@ -319,6 +319,8 @@ def _write_member(opened: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) -> 
     try:
         with opened.open(info) as source, open(part, 'wb') as sink:
             shutil.copyfileobj(source, sink)
+        if not _has_size(part, info.file_size):
+            raise zipfile.BadZipFile(f'{info.filename} is of another size than listed')
         os.replace(part, path)
     finally:
         if osp.exists(part):

@@ -173,8 +173,9 @@ def _load_coco(path: Path) -> dict[str, ImageFaces]:
 def _coco_corners(index: int, bbox: Sequence[float]) -> list[float]:
     """x1, y1, x2, y2 of a box x, y, w, h."""
     x, y, w, h = (float(value) for value in bbox)
-    # Also true for NaN.
-    if not (w >= 0 and h >= 0 and max(abs(v) for v in (x, y, w, h)) < COORDINATE_LIMIT):
+    # Comparisons with NaN are false.
+    sane = all(abs(value) < COORDINATE_LIMIT for value in (x, y, w, h))
+    if not (sane and w >= 0 and h >= 0):
         raise ValueError(
             f'annotation {index} has box {bbox}: x y w h must be finite, below '
             f'{COORDINATE_LIMIT}, and w and h not negative'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 
-import cv2
 import mmcv
 import numpy as np
 import pytest

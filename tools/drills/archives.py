@@ -31,7 +31,7 @@ def _zip(members: Members, method: int = zipfile.ZIP_DEFLATED) -> bytes:
 def _unpack(path: Path) -> Path:
     """Unpack, and see that nothing lies elsewhere."""
     root = path.parent / 'root'
-    before = {found for found in path.parent.rglob('*')}
+    before = set(path.parent.rglob('*'))
     try:
         unpack_archive(str(path), str(root), log=lambda line: None)
     finally:

@@ -31,7 +31,9 @@ def pixels() -> np.ndarray:
     return cv2.resize(small, (WIDTH, HEIGHT))
 
 
-def encode(picture: Image.Image | None = None, kind: str = 'JPEG', **more: Any) -> bytes:
+def encode(
+    picture: Image.Image | None = None, kind: str = 'JPEG', **more: Any
+) -> bytes:
     """A picture as a file's bytes; by default :func:`pixels`."""
     stream = io.BytesIO()
     picture = Image.fromarray(pixels()) if picture is None else picture
