@@ -19,20 +19,20 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 import cv2
 import torch
 from drills import (
-    annotations,
     archives,
     checkpoints,
     ground_truth,
     images,
     patches,
     predictions,
+    texts,
 )
 from drills.case import FAILED, Case, Table, try_case
 from mmengine.registry import init_default_scope
 
 KINDS: dict[str, Callable[[], list[Case]]] = {
     'images': images.cases,
-    'annotations': annotations.cases,
+    'annotations': texts.cases,
     'predictions': predictions.cases,
     'ground_truth': ground_truth.cases,
     'patches': patches.cases,

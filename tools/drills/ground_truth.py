@@ -80,12 +80,12 @@ def _mats() -> list[Case]:
     def keeps(*indices: float) -> dict[str, Any]:
         return dict(gt_list=cell(cell(np.array(indices)[:, None], kept)))
 
-    labels = {
+    labels: dict[str, Any] = {
         f'{name}_label_list': cell(cell(np.zeros((3, 1)), np.zeros((1, 1))))
         for name in ATTRIBUTE_VALUES
     }
     sevens = cell(cell(np.full((3, 1), 7.0), np.ones((1, 1))))
-    odd = dict(labels, blur_label_list=sevens)
+    odd: dict[str, Any] = dict(labels, blur_label_list=sevens)
     return [
         _mat('compressed', good, right=_is_good),
         _mat('not compressed', plain, right=_is_good),

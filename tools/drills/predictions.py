@@ -66,7 +66,7 @@ def _texts() -> list[Case]:
 
 
 def _bad_texts() -> list[Case]:
-    bad = {
+    bad: dict[str, tuple[str | bytes, int | None]] = {
         'NaN score': ('a\n1\n1 2 3 4 nan', 3),
         'infinite width': ('a\n1\n1 2 inf 4 0.5', 3),
         'score above 1': (f'a\n2\n{ROW}\n1 2 3 4 1.5', 4),
