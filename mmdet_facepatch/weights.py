@@ -8,6 +8,7 @@ reads checkpoints from, through MMEngine's list of schemes: ``load_from``, ``res
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import zipfile
@@ -121,7 +122,7 @@ def _without_code(path: Path, content: dict[str, Any]) -> dict[str, Any]:
             f"meta['config'] of {path} is left out: it is code, which would be run on "
             'resuming',
             logger='current',
-            level=30,
+            level=logging.WARNING,
         )
         content['meta'] = {key: meta[key] for key in meta if key != 'config'}
     return content

@@ -19,8 +19,8 @@ from .face_crop import dataset_face
 
 Size = int | Sequence[int]
 
-# Largest picture that is read as a patch.
-MAX_PIXELS = 2**24
+# Largest picture that a patch is read from.
+MAX_PIXELS = 100_000_000
 
 
 def parse_size(size: Size) -> tuple[int, int]:
@@ -272,7 +272,8 @@ def _check_picture(picture: Image.Image) -> None:
     """Raise unless a picture that is not decoded yet can be a patch."""
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(f'{picture.width} x {picture.height} pixels are no patch')
-    if getattr(picture, 'n_frames', 1) > 1:
+    # Photographs of telephones (MPO) carry previews as further frames.
+    if getattr(picture, 'n_frames', 1) > 1 and picture.format != 'MPO':
         raise ValueError('it has several frames; keep one')
     # Pillow reads 16 bits a channel as 8 without a word; only its tiles tell.
     deep = any('16' in str(tile[3]) for tile in getattr(picture, 'tile', []))

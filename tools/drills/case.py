@@ -9,7 +9,7 @@ import resource
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -153,7 +153,7 @@ def _try_in_child(case: Case, folder: Path, writer: int) -> NoReturn:
 
 
 @contextlib.contextmanager
-def limits():
+def limits() -> Iterator[None]:
     """Little memory beyond what is used, and little time."""
     signal.alarm(WALL_SECONDS)
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
@@ -169,14 +169,18 @@ def limits():
 
 
 def _judge(case: Case, folder: Path) -> tuple[str, str]:
+    verdict = _judge_reading(case, folder)
+    if (folder / TRAP).exists():
+        return FAILED, 'the payload ran'
+    return verdict
+
+
+def _judge_reading(case: Case, folder: Path) -> tuple[str, str]:
     try:
         found = case.read(folder / case.path)
     # Any error is judged by what it says.
     except Exception as error:
         return _judge_error(case, folder, error)
-    finally:
-        if (folder / TRAP).exists():
-            return FAILED, 'the payload ran'  # noqa: B012
     if case.right is None:
         return FAILED, 'nothing was noticed'
     try:

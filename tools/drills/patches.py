@@ -35,7 +35,8 @@ def _case(name: str, data: Any, *says: str, file: str, right: Any = None) -> Cas
 def _pictures() -> list[Case]:
     picture = Image.fromarray(pixels())
     good = encode(kind='PNG')
-    first: dict[str, Any] = dict(save_all=True, append_images=[Image.fromarray(255 - pixels())])
+    second = Image.fromarray(255 - pixels())
+    first: dict[str, Any] = dict(save_all=True, append_images=[second])
     exif = Image.Exif()
     exif[0x0112] = 6
     deep = Image.fromarray(pixels()[..., 0].astype(np.uint16) * 257)
