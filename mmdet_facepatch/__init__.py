@@ -25,6 +25,7 @@ from . import (  # noqa: E402
     evaluation,
     models,
     visualization,
+    weights,
     zoo,
 )
 
@@ -37,5 +38,6 @@ __all__ = [
     'evaluation',
     'models',
     'visualization',
+    'weights',
     'zoo',
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,3 +36,28 @@ def write_atomically(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+# What an archive may unpack to: this much, plus so many times its own size. Weights,
+# images and predictions shrink by less than two, annotations by less than six.
+UNPACKED_BASE = 64 * 2**20
+UNPACKED_RATIO = 20
+
+
+def check_unpacked_size(members: Iterable[zipfile.ZipInfo], packed: int) -> None:
+    """Refuse archives of which few bytes become gigabytes.
+
+    Args:
+        members: Of the archive; zipfile never unpacks more of one than it declares.
+        packed: Size of the archive in bytes.
+
+    Raises:
+        ValueError: If they unpack to more than 64 MiB plus 20 times the archive's size.
+    """
+    total = sum(info.file_size for info in members)
+    allowed = UNPACKED_BASE + UNPACKED_RATIO * packed
+    if total > allowed:
+        raise ValueError(
+            f'{packed:,} bytes that unpack to {total:,}, more than the {allowed:,} '
+            'that an honest archive of this size may; it is refused'
+        )

@@ -11,6 +11,8 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 import torch
 from mmdet.models.backbones import MobileNetV2
 
+from mmdet_facepatch.weights import read_checkpoint
+
 # Blocks of each stage of MobileNetV2.
 STAGES = (1, 2, 3, 4, 3, 3, 1)
 
@@ -61,7 +63,7 @@ def main() -> None:
     parser.add_argument('src', type=Path, help='torchvision state dict (.pth)')
     parser.add_argument('dst', type=Path, help='file to write')
     args = parser.parse_args()
-    source = torch.load(args.src, map_location='cpu', weights_only=True)
+    source = read_checkpoint(args.src, map_location='cpu')
     renamed = {rename(key): value for key, value in source.items()}
     renamed.pop(None, None)
     # Nothing may be left over or missing.

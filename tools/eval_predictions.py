@@ -92,12 +92,14 @@ def select_images(
     Raises:
         ValueError: If a listed image is not annotated.
     """
-    ids = [str(Path(name).with_suffix('')) for name in read_subset_file(listed)]
-    unknown = [img_id for img_id in ids if img_id not in faces]
+    lines = {str(Path(name).with_suffix('')): line
+             for name, line in read_subset_file(listed).items()}
+    unknown = [img_id for img_id in lines if img_id not in faces]
     if unknown:
-        raise ValueError(f'{listed}: {len(unknown)} of {len(ids)} images are not '
-                         f'annotated, the first is {unknown[0]}')
-    return {img_id: faces[img_id] for img_id in ids}
+        raise ValueError(f'{listed}, line {lines[unknown[0]]}: {len(unknown)} of '
+                         f'{len(lines)} images are not annotated, the first is '
+                         f'{unknown[0]}')
+    return {img_id: faces[img_id] for img_id in lines}
 
 
 def main() -> None:

@@ -13,10 +13,14 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from ..files import write_atomically
+from ..npy import parse_npy
 from .compositor import resize_area
 from .face_crop import dataset_face
 
 Size = int | Sequence[int]
+
+# Largest picture that a patch is read from.
+MAX_PIXELS = 100_000_000
 
 
 def parse_size(size: Size) -> tuple[int, int]:
@@ -239,28 +243,45 @@ def load_patch(path: str | os.PathLike, size: Size | None = None) -> Tensor:
 
 def _read_npy(path: Path) -> Tensor:
     try:
-        values = np.load(path, allow_pickle=False)
-        return torch.from_numpy(np.ascontiguousarray(values))
+        return torch.from_numpy(_native(parse_npy(path.read_bytes())))
     # Unfit headers, pickled objects, truncated data, dtypes torch does not have.
-    except (ValueError, EOFError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError) as error:
         raise ValueError(
             f'patch file {path}: not a plain .npy array: {error}'
         ) from error
 
 
+def _native(values: np.ndarray) -> np.ndarray:
+    """Numbers in this machine's byte order."""
+    return values.astype(values.dtype.newbyteorder('='), copy=False)
+
+
 def _read_image(path: Path) -> Tensor:
     try:
         with Image.open(path) as file:
+            _check_picture(file)
             image = ImageOps.exif_transpose(file)
             image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    # Pillow's readers raise nearly anything for a damaged file.
+    except Exception as error:
         raise ValueError(f'patch file {path}: not a readable image: {error}') from error
-    if image.mode != 'RGB':
-        raise ValueError(
-            f'patch file {path}: image mode {image.mode}, but a patch has three 8-bit '
-            'channels; convert it to RGB'
-        )
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+def _check_picture(picture: Image.Image) -> None:
+    """Raise unless a picture that is not decoded yet can be a patch."""
+    if picture.width * picture.height > MAX_PIXELS:
+        raise ValueError(f'{picture.width} x {picture.height} pixels are no patch')
+    # Photographs of telephones (MPO) carry previews as further frames.
+    if getattr(picture, 'n_frames', 1) > 1 and picture.format != 'MPO':
+        raise ValueError('it has several frames; keep one')
+    # Pillow reads 16 bits a channel as 8 without a word; only its tiles tell.
+    deep = any('16' in str(tile[3]) for tile in getattr(picture, 'tile', []))
+    if picture.mode != 'RGB' or deep:
+        raise ValueError(
+            f'image mode {picture.mode}{" of 16 bits" if deep else ""}, but a patch '
+            'has three 8-bit channels; convert it to RGB'
+        )
 
 
 # -------------------------------------------------------------------------- module

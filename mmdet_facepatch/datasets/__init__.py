@@ -1,9 +1,9 @@
-"""Data sets and training transforms."""
+"""Data sets, image loading and training transforms."""
 
+from .loading import LoadIntactImage, find_image_loaders
 from .synthetic import EmbeddedFaceDataset, build_embedded_dataset
 from .transforms import (
     FaceCrop,
-    LoadIntactImage,
     RandomFaceScaleCrop,
     RandomStepResize,
 )
@@ -18,5 +18,6 @@ __all__ = [
     'WiderFaceDataset',
     'WiderImage',
     'build_embedded_dataset',
+    'find_image_loaders',
     'parse_wider_annotation',
 ]

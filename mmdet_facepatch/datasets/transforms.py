@@ -1,4 +1,4 @@
-"""Image loading and training transforms for face detection."""
+"""Training transforms for face detection."""
 
 from __future__ import annotations
 
@@ -10,132 +10,11 @@ from typing import Any
 import mmcv
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmdet.datasets.transforms import Resize
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import BaseBoxes, autocast_box_type
-from mmengine.fileio import get
-
-_JPEG_START = b'\xff\xd8'
-_JPEG_END = b'\xff\xd9'
-_JPEG_SCAN = 0xDA
-_PNG_START = b'\x89PNG\r\n\x1a\n'
-_PNG_END = b'IEND\xaeB`\x82'
-
-
-def image_is_complete(data: bytes) -> bool:
-    """Whether an encoded image reaches its end marker.
-
-    OpenCV 4 decodes a truncated JPEG without complaint and fills the rest with
-    grey, so the decoder does not tell.
-
-    Args:
-        data: Encoded image.
-
-    Returns:
-        False if a JPEG or PNG file ends early, True for other formats, about
-        which nothing is known.
-    """
-    if data.startswith(_JPEG_START):
-        scan = _find_jpeg_scan(data)
-        # in the scan's data 0xff is always escaped, so this is the real marker
-        return scan >= 0 and data.find(_JPEG_END, scan) >= 0
-    if data.startswith(_PNG_START):
-        return data.find(_PNG_END) >= 0
-    return True
-
-
-def _find_jpeg_scan(data: bytes) -> int:
-    """Offset of the first scan, -1 if the file ends before.
-
-    Walks over the segments: an embedded thumbnail has markers of its own.
-    """
-    offset = len(_JPEG_START)
-    while offset + 4 <= len(data):
-        if data[offset] != 0xFF:
-            return -1
-        marker = data[offset + 1]
-        if marker == 0xFF:  # fill byte
-            offset += 1
-            continue
-        if marker == _JPEG_SCAN:
-            return offset
-        offset += 2 + int.from_bytes(data[offset + 2 : offset + 4], 'big')
-    return -1
-
-
-@TRANSFORMS.register_module()
-class LoadIntactImage(LoadImageFromFile):
-    """mmcv's ``LoadImageFromFile`` that refuses damaged files by name.
-
-    Required Keys: ``img_path``. Modified Keys: ``img`` (HWC uint8 BGR, or
-    float32), ``img_shape``, ``ori_shape``.
-
-    Args:
-        to_float32 (bool): As in mmcv. Defaults to False.
-        color_type (str): As in mmcv. Defaults to 'color'.
-        imdecode_backend (str): As in mmcv. Defaults to 'cv2'.
-        backend_args (dict, optional): As in mmcv. Defaults to None.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        OSError: If the file is empty, no image, or cut off. All name the file.
-    """
-
-    def __init__(
-        self,
-        to_float32: bool = False,
-        color_type: str = 'color',
-        imdecode_backend: str = 'cv2',
-        *,
-        backend_args: dict | None = None,
-    ) -> None:
-        super().__init__(
-            to_float32, color_type, imdecode_backend, backend_args=backend_args
-        )
-
-    def transform(self, results: dict) -> dict:
-        """Load the image named by ``results['img_path']``.
-
-        Args:
-            results (dict): Needs ``img_path``.
-
-        Returns:
-            dict: The same dict with image and shapes.
-        """
-        path = results['img_path']
-        try:
-            data = get(path, backend_args=self.backend_args)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f'the image {path} does not exist') from error
-        if not image_is_complete(data):
-            raise OSError(
-                f'the image {path} is truncated: its end marker is missing after '
-                f'{len(data)} bytes; get the file again'
-            )
-        image = self._decode(data, path)
-        if self.to_float32:
-            image = image.astype(np.float32)
-        results['img'] = image
-        results['img_shape'] = image.shape[:2]
-        results['ori_shape'] = image.shape[:2]
-        return results
-
-    def _decode(self, data: bytes, path: str) -> np.ndarray:
-        message = (
-            f'the image {path} ({len(data)} bytes) cannot be decoded by '
-            f'{self.imdecode_backend}; it is damaged or no image'
-        )
-        try:
-            image = mmcv.imfrombytes(
-                data, flag=self.color_type, backend=self.imdecode_backend
-            )
-        except Exception as error:  # each backend has its own kind of error
-            raise OSError(message) from error
-        if image is None:
-            raise OSError(message)
-        return image
 
 
 @TRANSFORMS.register_module()

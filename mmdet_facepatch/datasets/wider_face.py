@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import os.path as osp
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 from mmdet.datasets.base_det_dataset import BaseDetDataset
 from mmdet.registry import DATASETS
-from mmengine.fileio import get_text
+from mmengine.fileio import get
 from mmengine.utils import is_abs
 from PIL import Image
 
@@ -27,10 +28,19 @@ WIDER_ATTRIBUTES = (
     'pose',
 )
 
+#: Highest value of each of them; the lowest is 0.
+HIGHEST_ATTRIBUTES = (2, 1, 1, 1, 2, 1)
+
+#: Coordinates and sizes of faces are smaller: no image that can be decoded is wider.
+COORDINATE_LIMIT = 2**20
+
 _NUM_COLUMNS = 4 + len(WIDER_ATTRIBUTES)
 _INVALID = WIDER_ATTRIBUTES.index('invalid')
 _IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png')
 _FILTER_KEYS = ('filter_empty_gt', 'min_size', 'bbox_min_size')
+_COUNT = re.compile('[0-9]{1,9}')
+# How much of a line an error shows.
+_SHOWN = 120
 _LAYOUT = '<data_root>/WIDER_<split>/images/<event>/<image>.jpg'
 
 
@@ -69,7 +79,9 @@ def parse_wider_annotation(
     The file holds, per image, its relative path, the number of faces, and one
     line ``x y w h blur expression illumination invalid occlusion pose`` per
     face. An image without faces is followed by one line of ten zeros in the
-    official files; here that line may also be absent. Nothing is dropped.
+    official files; here that line may also be absent. Nothing is dropped: faces of
+    no or negative extent, as the official files have some, are kept. Line ends may be
+    those of any system, and a byte order mark does no harm.
 
     Args:
         path: The annotation file.
@@ -81,16 +93,31 @@ def parse_wider_annotation(
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If a line is malformed, a count does not fit the lines that
-            follow, an image occurs twice, or the file has no image. The message
+            follow, an image occurs twice, a path leads out of the image folder, a
+            number is NaN, infinite or beyond 2**20, an attribute has a value that
+            it cannot have, the file is not UTF-8, or it has no image. The message
             names the file, the line number and the line.
     """
-    text = get_text(path, encoding='utf-8-sig', backend_args=backend_args)
-    return _parse_text(text, path)
+    return _parse_lines(_read_lines(path, backend_args), path)
 
 
-def _parse_text(text: str, source: str) -> dict[str, WiderImage]:
-    """Parse the annotation's text; ``source`` names it in errors."""
-    lines = text.splitlines()
+def _read_lines(path: str, backend_args: dict | None = None) -> list[str]:
+    """Lines of a text file in UTF-8, with line ends of any system."""
+    data = get(path, backend_args=backend_args)
+    try:
+        text = data.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = data.count(b'\n', 0, error.start) + 1
+        raise ValueError(
+            f'{path}, line {line}: this is not UTF-8 text ({error.reason}); convert '
+            'the file'
+        ) from error
+    # Not splitlines(), which also splits at characters that names may have.
+    return text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
+
+
+def _parse_lines(lines: list[str], source: str) -> dict[str, WiderImage]:
+    """Parse the annotation's lines; ``source`` names it in errors."""
     while lines and not lines[-1].strip():
         lines.pop()
     if not lines:
@@ -135,14 +162,19 @@ def _split_records(lines: Sequence[str], source: str) -> list[tuple[str, int, in
             if records:
                 hint += f'; the count on line {records[-1][1]} may be too small'
             fail(index, hint)
+        if not _stays_inside(name):
+            fail(
+                index,
+                "this is no path below the image folder (parts split by '/', none of "
+                "them empty, '.' or '..')",
+            )
         if name in seen:
             fail(index, f'this image is annotated already on line {seen[name] + 1}')
         seen[name] = index
         if index + 1 >= len(lines):
             fail(index, 'the file ends before its face count')
         count_text = lines[index + 1].strip()
-        # isdecimal also keeps out '-1', '1.0' and an empty line
-        if not (count_text.isascii() and count_text.isdecimal()):
+        if not _COUNT.fullmatch(count_text):
             fail(index + 1, 'expected a face count')
         count = int(count_text)
         start = index + 2
@@ -159,6 +191,16 @@ def _split_records(lines: Sequence[str], source: str) -> list[tuple[str, int, in
     return records
 
 
+def _stays_inside(path: str) -> bool:
+    """Whether a relative path names a file below the folder it is joined to."""
+    parts = path.split('/')
+    return (
+        path.isprintable()
+        and '\\' not in path
+        and not any(part in ('', '.', '..') for part in parts)
+    )
+
+
 def _is_dummy(line: str) -> bool:
     """Whether the line is the row of zeros that follows a count of 0."""
     return line.split() == ['0'] * _NUM_COLUMNS
@@ -168,7 +210,11 @@ def _to_numbers(faces: Sequence[str]) -> np.ndarray | None:
     """Float64 array (n, 10), or None if any of the n lines is malformed."""
     if any(len(line.split()) != _NUM_COLUMNS for line in faces):
         return None
-    words = ' '.join(faces).split()
+    joined = ' '.join(faces)
+    # Python would read '1_0' and the digits of other scripts.
+    if '_' in joined or not joined.isascii():
+        return None
+    words = joined.split()
     try:
         # Several times as fast as numpy's own reading of strings.
         flat = np.fromiter(map(float, words), np.float64, len(words))
@@ -176,7 +222,10 @@ def _to_numbers(faces: Sequence[str]) -> np.ndarray | None:
         return None
     values = flat.reshape(-1, _NUM_COLUMNS)
     attributes = values[:, 4:]
-    if not np.isfinite(values).all() or (attributes != np.round(attributes)).any():
+    unfit = (attributes < 0) | (attributes > HIGHEST_ATTRIBUTES)
+    unfit |= attributes != np.round(attributes)
+    # Also False for NaN.
+    if unfit.any() or not (np.abs(values) < COORDINATE_LIMIT).all():
         return None
     return values
 
@@ -193,63 +242,75 @@ def _check_faces(
                     index,
                     lines[index],
                     f'expected a face of {name} as "x y w h '
-                    f'{" ".join(WIDER_ATTRIBUTES)}" (attributes are integers); '
+                    f'{" ".join(WIDER_ATTRIBUTES)}" (finite numbers below '
+                    f'{COORDINATE_LIMIT}; attributes are integers up to '
+                    f'{" ".join(map(str, HIGHEST_ATTRIBUTES))}); '
                     f'if this is no face, the count {count} on line {start} is '
                     'too large',
                 )
 
 
 def _fail(source: str, index: int, line: str, what: str) -> NoReturn:
-    raise ValueError(f'{source}, line {index + 1}: {what}; the line is {line!r}')
+    raise ValueError(
+        f'{source}, line {index + 1}: {what}; the line is {line[:_SHOWN]!r}'
+    )
 
 
-def read_subset_file(path: str, backend_args: dict | None = None) -> list[str]:
+def read_subset_file(path: str, backend_args: dict | None = None) -> dict[str, int]:
     """Read a subset list: one image path, relative to ``images/``, a line.
 
     Empty lines and lines that begin with ``#`` are skipped.
 
     Args:
-        path: The text file.
+        path: The text file, in UTF-8.
         backend_args: Arguments of mmengine's file backend.
 
     Returns:
-        The paths in the order of the file.
+        Path -> number of its line, in the order of the file.
 
     Raises:
-        ValueError: If no path is left or one occurs twice.
+        ValueError: If no path is left, one occurs twice, or the file is not UTF-8.
     """
-    text = get_text(path, encoding='utf-8-sig', backend_args=backend_args)
-    stripped = (line.strip() for line in text.splitlines())
-    names = [line for line in stripped if line and not line.startswith('#')]
+    names: dict[str, int] = {}
+    for number, line in enumerate(_read_lines(path, backend_args), start=1):
+        name = line.strip()
+        if not name or name.startswith('#'):
+            continue
+        if name in names:
+            raise ValueError(
+                f'{path}, line {number}: the subset list names {name[:_SHOWN]!r} more '
+                f'than once, first on line {names[name]}'
+            )
+        names[name] = number
     if not names:
         raise ValueError(f'{path}: the subset list is empty')
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'{path}: the subset list names {twice!r} more than once')
     return names
 
 
 def select_subset(
-    images: dict[str, WiderImage], names: Iterable[str], source: str, ann_file: str
+    images: Mapping[str, WiderImage],
+    names: Mapping[str, int],
+    source: str,
+    ann_file: str,
 ) -> list[WiderImage]:
     """Pick the named images, in the order of ``names``.
 
     Args:
         images: Result of :func:`parse_wider_annotation`.
-        names: Relative paths.
+        names: Result of :func:`read_subset_file`.
         source: File of the names, for the error.
         ann_file: File of the annotation, for the error.
 
     Raises:
         ValueError: If a name is not annotated.
     """
-    names = list(names)
     unknown = [name for name in names if name not in images]
     if unknown:
         raise ValueError(
-            f'{source}: {len(unknown)} of {len(names)} entries are not annotated '
-            f'in {ann_file}: {_first(unknown)}; an entry is a path relative to '
-            "'images/', such as '0--Parade/0_Parade_Parade_0_1014.jpg'"
+            f'{source}, line {names[unknown[0]]}: {len(unknown)} of {len(names)} '
+            f'entries are not annotated in {ann_file}: {_first(unknown)}; an entry is '
+            "a path relative to 'images/', such as "
+            "'0--Parade/0_Parade_Parade_0_1014.jpg'"
         )
     return [images[name] for name in names]
 
@@ -322,7 +383,7 @@ def _has_any(folder: str, names: Iterable[str]) -> bool:
 
 def _first(names: Sequence[str], limit: int = 3) -> str:
     """The first few names, for an error message."""
-    shown = ', '.join(names[:limit])
+    shown = ', '.join(name[:_SHOWN] for name in names[:limit])
     return shown if len(names) <= limit else f'{shown}, ...'
 
 
@@ -514,6 +575,28 @@ class WiderFaceDataset(BaseDetDataset):
                 f'{len(self.data_list)} images of {self.ann_file}'
             )
         return kept
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on an image.
+
+        Args:
+            idx (int): Index of the image.
+
+        Returns:
+            Any: What the pipeline gives; None in training if the image was skipped.
+
+        Raises:
+            OSError: If the image was skipped in evaluation.
+        """
+        data = super().prepare_data(idx)
+        if data is None and self.test_mode:
+            raise OSError(
+                f'the image {self.get_data_info(idx)["img_path"]} cannot be used (see '
+                'the log), and an evaluation leaves out no image: its numbers would be '
+                'those of other images. Get the file again, or name the images to '
+                'evaluate in a subset_file'
+            )
+        return data
 
     @property
     def _hint(self) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import os.path as osp
 import shutil
 import stat
+import struct
 import urllib.request
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ..files import check_unpacked_size
 from .wider_face import (
     WiderImage,
     explain_layout,
@@ -220,8 +225,9 @@ def unpack_archive(archive: str, root: str, log: Log = print) -> int:
         The number of files written.
 
     Raises:
-        ValueError: If the archive is not one of the official ones, or has a
-            member that would leave its folder. Nothing is written then.
+        ValueError: If the archive is not one of the official ones, has a member
+            that would leave its folder, one twice, or would unpack to far more than
+            its size. Nothing is written then.
         OSError: If the archive is damaged or cut off.
     """
     name = osp.basename(archive)
@@ -231,7 +237,15 @@ def unpack_archive(archive: str, root: str, log: Log = print) -> int:
         with zipfile.ZipFile(archive) as opened:
             members = _safe_members(opened, archive, ARCHIVES[name])
             return _unpack_members(opened, members, root, log)
-    except zipfile.BadZipFile as error:
+    # RuntimeError for encrypted members, NotImplementedError for odd compressions.
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        RuntimeError,
+        struct.error,
+    ) as error:
         raise OSError(
             f'the archive {archive} is damaged or cut off ({error}); get it again'
         ) from error
@@ -241,6 +255,10 @@ def _safe_members(
     opened: zipfile.ZipFile, archive: str, folder: str
 ) -> list[zipfile.ZipInfo]:
     """Files below ``folder`` in the archive, without a desktop's leftovers."""
+    try:
+        check_unpacked_size(opened.infolist(), osp.getsize(archive))
+    except ValueError as error:
+        raise ValueError(f'{archive}: {error}') from error
     members = []
     for info in opened.infolist():
         path = PurePosixPath(info.filename.replace('\\', '/'))
@@ -256,6 +274,13 @@ def _safe_members(
         if info.is_dir() or hidden or path.parts[:1] != (folder,):
             continue
         members.append(info)
+    places = Counter(info.filename.replace('\\', '/') for info in members)
+    place, times = max(places.items(), key=lambda item: item[1], default=('', 0))
+    if times > 1:
+        raise ValueError(
+            f'{archive} has the member {place!r} {times} times; this is no official '
+            'archive'
+        )
     if not members:
         raise ValueError(
             f'{archive} has no folder {folder!r}; this is no official archive'
@@ -294,6 +319,8 @@ def _write_member(opened: zipfile.ZipFile, info: zipfile.ZipInfo, path: str) -> 
     try:
         with opened.open(info) as source, open(part, 'wb') as sink:
             shutil.copyfileobj(source, sink)
+        if not _has_size(part, info.file_size):
+            raise zipfile.BadZipFile(f'{info.filename} is of another size than listed')
         os.replace(part, path)
     finally:
         if osp.exists(part):

@@ -10,7 +10,12 @@ from .evaluation_report import write_evaluation
 from .experiment import Experiment, Job, load_numbers
 from .experiment_report import write_experiment
 from .experiment_run import experiment_parser, run_experiment
-from .hooks import EvaluationReportHook, PatchHook, PatchReportHook
+from .hooks import (
+    EvaluationReportHook,
+    PatchHook,
+    PatchReportHook,
+    UnreadableImagesHook,
+)
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
 from .processes import build_runner
@@ -24,6 +29,7 @@ __all__ = [
     'PatchReportHook',
     'PatchTestLoop',
     'PatchValLoop',
+    'UnreadableImagesHook',
     'add_common_arguments',
     'build_runner',
     'data_config',

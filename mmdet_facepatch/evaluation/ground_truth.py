@@ -8,10 +8,8 @@ the subset keeps.
 
 from __future__ import annotations
 
-import io
 import json
-import struct
-import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.wider_face import parse_wider_annotation
+from ..datasets.wider_face import COORDINATE_LIMIT, parse_wider_annotation
+from .mat_files import read_mat, whole_numbers
 
 #: The subsets of WIDER FACE that come with an official ``.mat`` file.
 OFFICIAL_SUBSETS = ('easy', 'medium', 'hard')
@@ -133,15 +132,34 @@ def _load_text(path: Path) -> dict[str, ImageFaces]:
 
 def _load_coco(path: Path) -> dict[str, ImageFaces]:
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        boxes: dict[str, list] = {str(image['id']): [] for image in content['images']}
-        crowd: dict[str, list[bool]] = {img_id: [] for img_id in boxes}
-        for face in content['annotations']:
+        # Also takes off a byte order mark.
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
+        ids = [str(image['id']) for image in content['images']]
+        if len(set(ids)) != len(ids):
+            twice = Counter(ids).most_common(1)[0][0]
+            raise ValueError(f'image {twice} is listed twice')
+        boxes: dict[str, list] = {img_id: [] for img_id in ids}
+        crowd: dict[str, list[bool]] = {img_id: [] for img_id in ids}
+        seen: set = set()
+        for index, face in enumerate(content['annotations']):
             img_id = str(face['image_id'])
-            x, y, w, h = (float(value) for value in face['bbox'])
-            boxes[img_id].append([x, y, x + w, y + h])
+            if img_id not in boxes:
+                raise ValueError(f'annotation {index} is of image {img_id}, not listed')
+            if face.get('id') in seen:
+                raise ValueError(f'annotation {index}: id {face["id"]} occurs twice')
+            if face.get('id') is not None:
+                seen.add(face['id'])
+            boxes[img_id].append(_coco_corners(index, face['bbox']))
             crowd[img_id].append(bool(face.get('iscrowd', 0)))
-    except (KeyError, TypeError, ValueError) as error:
+    # RecursionError for brackets without end.
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(f'{path} is no COCO annotation: {error!r}') from error
     return {
         img_id: ImageFaces(
@@ -150,6 +168,19 @@ def _load_coco(path: Path) -> dict[str, ImageFaces]:
         )
         for img_id, corners in boxes.items()
     }
+
+
+def _coco_corners(index: int, bbox: Sequence[float]) -> list[float]:
+    """x1, y1, x2, y2 of a box x, y, w, h."""
+    x, y, w, h = (float(value) for value in bbox)
+    # Comparisons with NaN are false.
+    sane = all(abs(value) < COORDINATE_LIMIT for value in (x, y, w, h))
+    if not (sane and w >= 0 and h >= 0):
+        raise ValueError(
+            f'annotation {index} has box {bbox}: x y w h must be finite, below '
+            f'{COORDINATE_LIMIT}, and w and h not negative'
+        )
+    return [x, y, x + w, y + h]
 
 
 @dataclass(frozen=True)
@@ -168,7 +199,8 @@ def _load_list(path: Path) -> dict[str, _Entry]:
             'eval_tools.zip of WIDER FACE, folder eval_tools/ground_truth; give '
             'that folder, or no folder to evaluate all faces only.'
         )
-    content = _read_mat(path)
+    names = [f'{name}_label_list' for name in ATTRIBUTE_VALUES]
+    content = read_mat(path, [*_KEYS, *names])
     missing = [key for key in _KEYS if key not in content]
     if missing:
         raise ValueError(f'{path} lacks {missing}; not an official subset list')
@@ -196,6 +228,8 @@ def _iterate_images(
     labels = [content[name] for name in names if all(n in content for n in names)]
     for i, event in enumerate(content['event_list'][:, 0]):
         for j, name in enumerate(files[i, 0][:, 0]):
+            if not (isinstance(event[0], str) and isinstance(name[0], str)):
+                raise TypeError(f'image {j} of event {i} has no name')
             yield (
                 f'{event[0]}/{name[0]}',
                 boxes[i, 0][j, 0],
@@ -209,7 +243,8 @@ def _to_entry(
 ) -> _Entry:
     try:
         corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-        columns = [np.asarray(x).astype(np.int64).reshape(-1) for x in labels]
+        columns = [whole_numbers(column) for column in labels]
+        mask = _keep_mask(len(corners), whole_numbers(indices) - 1)
     except (TypeError, ValueError) as error:
         raise ValueError(f'{place}: {error}') from error
     if not np.isfinite(corners).all():
@@ -220,25 +255,26 @@ def _to_entry(
             raise ValueError(
                 f'{place} has {len(corners)} boxes and {len(column)} values of {name}'
             )
+        if len(column) and not 0 <= column.min() <= column.max() < len(
+            ATTRIBUTE_VALUES[name]
+        ):
+            raise ValueError(f'{place} has a value of {name} that is not known')
     return _Entry(
         boxes=corners,
         attributes=np.stack(columns, axis=1) if columns else None,
-        keep=_keep_mask(place, len(corners), indices),
+        keep=mask,
     )
 
 
-def _keep_mask(place: str, num_faces: int, indices: NDArray) -> NDArray[np.bool_]:
-    """Mask from 1-based indices in a cell of shape (0, 0), (0, 1) or (k, 1)."""
-    # Cast before subtracting: the files hold uint8 and uint16.
-    index = np.asarray(indices).astype(np.int64).reshape(-1) - 1
+def _keep_mask(num_faces: int, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mask from the 0-based indices of a cell of shape (0, 0), (0, 1) or (k, 1)."""
     if len(index) and not (index.min() >= 0 and index.max() < num_faces):
-        raise ValueError(
-            f'{place}: gt_list names face {int(index.max()) + 1} of {num_faces}'
-        )
+        wrong = index.min() if index.min() < 0 else index.max()
+        raise ValueError(f'gt_list names face {int(wrong) + 1} of {num_faces}')
     mask = np.zeros(num_faces, dtype=bool)
     mask[index] = True
     if mask.sum() != len(index):
-        raise ValueError(f'{place}: gt_list names a face twice')
+        raise ValueError('gt_list names a face twice')
     return mask
 
 
@@ -261,49 +297,3 @@ def _check_agreement(
             f'{path} and {first_path} disagree about {len(differing)} images, the '
             f'first is {differing[0]}; take both from one copy of eval_tools.zip'
         )
-
-
-def _read_mat(path: Path) -> Mapping[str, NDArray]:
-    # Imported here so that the protocol works on arrays without scipy.
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    raw = path.read_bytes()
-    try:
-        _check_mat_container(raw)
-        return loadmat(io.BytesIO(raw))
-    except (
-        MatReadError,
-        NotImplementedError,  # HDF5 (version 7.3)
-        OSError,
-        TypeError,
-        ValueError,
-        zlib.error,
-    ) as error:
-        raise ValueError(f'{path} is not a readable .mat file: {error}') from error
-
-
-def _check_mat_container(raw: bytes) -> None:
-    """Check the lengths and checksums of a MATLAB 5 file.
-
-    scipy parses while it decompresses, before the checksum at the end, and a
-    damaged file can take the whole process down there.
-    """
-    header = 128
-    if len(raw) <= header:
-        raise ValueError('the file is empty or cut off')
-    order = {b'IM': '<', b'MI': '>'}.get(raw[126:128])
-    if order is None:
-        raise ValueError('it has no header of MATLAB 5')
-    position = header
-    while position < len(raw):
-        if position + 8 > len(raw):
-            raise ValueError('the file is cut off')
-        kind, size = struct.unpack_from(f'{order}II', raw, position)
-        position += 8 + size
-        if position > len(raw):
-            raise ValueError('the file is cut off')
-        if kind == 15:  # compressed
-            zlib.decompress(raw[position - size : position])
-        elif kind != 14:  # a matrix
-            raise ValueError(f'it has an element of unknown type {kind}')

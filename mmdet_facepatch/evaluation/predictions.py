@@ -36,7 +36,6 @@ Example:
 from __future__ import annotations
 
 import io
-import math
 import os
 import re
 import secrets
@@ -54,7 +53,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..files import write_atomically
+from ..files import check_unpacked_size, write_atomically
+from ..npy import parse_npy
 
 #: Version of the npz written by :func:`save_predictions`; raised with every
 #: change that a reader has to know of.
@@ -606,12 +606,12 @@ def _have_margins(predictions: Mapping[str, Detections]) -> bool:
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """The known arrays of an npz; others are passed over."""
-    # numpy.load would allocate what an array's header asks for before it looks
-    # whether the file holds as much. From bytes, since a damaged archive can make
-    # a file seek to where it must not, an OSError like that of a failing disk.
+    # From bytes, since a damaged archive can make a file seek to where it must not,
+    # an OSError like that of a failing disk.
     data = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            check_unpacked_size(archive.infolist(), len(data))
             members = {info.filename: info for info in archive.infolist()}
             return {
                 name: _read_member(archive, members[f'{name}.npy'])
@@ -629,45 +629,9 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any
         )
     data = archive.read(info)
     try:
-        return _parse_npy(data)
+        return parse_npy(data)
     except ValueError as error:
         raise ValueError(f'{info.filename}: {error}') from error
-
-
-def _parse_npy(data: bytes) -> NDArray[Any]:
-    shape, fortran, dtype, start = _read_npy_header(data)
-    if dtype.hasobject:
-        raise ValueError('an array of objects would have to be unpickled')
-    size = math.prod(shape) * dtype.itemsize
-    if len(data) - start != size:
-        raise ValueError(
-            f'an array of shape {shape} and type {dtype} has {size} bytes, there are '
-            f'{len(data) - start}'
-        )
-    numbers = np.frombuffer(data[start:], dtype=dtype)
-    array = numbers.reshape(shape[::-1]).T if fortran else numbers.reshape(shape)
-    # A copy can be written to, the bytes cannot.
-    return array.copy(order='C')
-
-
-def _read_npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, whether in Fortran order, dtype, and where the numbers start."""
-    stream = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(stream)
-        # Version 3.0 is for names of fields, which no array here has.
-        if version == (1, 0):
-            header = np.lib.format.read_array_header_1_0(stream)
-        elif version == (2, 0):
-            header = np.lib.format.read_array_header_2_0(stream)
-        else:
-            raise ValueError(f'npy version {version} is not read')
-    # numpy evaluates the header as a literal of Python, and what a damaged one
-    # raises is not limited to ValueError.
-    except Exception as error:
-        raise ValueError(f'damaged npy header: {error}') from error
-    shape, fortran, dtype = header
-    return tuple(map(int, shape)), fortran, dtype, stream.tell()
 
 
 def _from_arrays(

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from mmengine.runner import CheckpointLoader
 
+from ..weights import read_checkpoint
+
 SCHEME = 'facepatch://'
 FOLDER = Path(__file__).parent
 
@@ -73,8 +75,7 @@ def load_from_zoo(filename: str, map_location: Any = None,
     Raises:
         FileNotFoundError: If the package has no such weights.
     """
-    checkpoint = torch.load(checkpoint_path(filename), map_location=map_location,
-                            weights_only=True)
+    checkpoint = read_checkpoint(checkpoint_path(filename), map_location)
     checkpoint['state_dict'] = {
         key: value.float() if value.is_floating_point() else value
         for key, value in checkpoint['state_dict'].items()}

@@ -428,7 +428,7 @@ class TestRealData:
         assert sum(len(info['instances']) for info in infos) == 17504
         empty = [info['img_id'] for info in infos if not info['instances']]
         assert empty == ['0--Parade/0_Parade_Parade_0_452']
-        names = read_subset_file(str(widerface_root / 'train_subset.txt'))
+        names = list(read_subset_file(str(widerface_root / 'train_subset.txt')))
         assert [info['img_id'] + '.jpg' for info in infos] == names
         filtered = build(
             widerface_root,

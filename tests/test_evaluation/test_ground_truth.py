@@ -52,14 +52,21 @@ def test_subset_lists(tmp_path):
 
 def test_attributes(tmp_path):
     """Columns in the order of the annotation text."""
+    # The column's number in binary, one digit a face.
     labels = {
-        f'{name}_label_list': cell(cell(np.full((3, 1), i), np.full((2, 1), 9)))
+        f'{name}_label_list': cell(
+            cell(np.array([[i >> 2], [i >> 1 & 1], [i & 1]]), np.ones((2, 1)))
+        )
         for i, name in enumerate(ATTRIBUTE_VALUES)
     }
     path = tmp_path / 'wider_hard_val.mat'
     write_subset(path, np.array([[1]], 'u1'), 3, **labels)
     faces = load_ground_truth(tmp_path, names=('hard',))
-    assert faces['0--Parade/a.jpg.jpg'].attributes.tolist() == [[0, 1, 2, 3, 4, 5]] * 3
+    assert faces['0--Parade/a.jpg.jpg'].attributes.tolist() == [
+        [0, 0, 0, 0, 1, 1],
+        [0, 0, 1, 1, 0, 0],
+        [0, 1, 0, 1, 0, 1],
+    ]
     labels['blur_label_list'] = cell(cell(np.zeros((4, 1)), np.zeros((2, 1))))
     write_subset(path, np.array([[1]], 'u1'), 3, **labels)
     with pytest.raises(ValueError, match='0--Parade/a.* 3 boxes and 4 values of blur'):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 from mmdet.registry import HOOKS
 from mmengine.dist import all_gather_object, is_main_process
@@ -14,6 +13,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from numpy.typing import NDArray
 
+from ...datasets import find_image_loaders
 from ...evaluation import match_detections
 from ...visualization import (
     describe_outcomes,
@@ -131,10 +131,9 @@ class PatchReportHook(EvaluationReportHook):
 
 def _panel(runner: Runner, sample: BaseDataElement) -> Panel:
     """Paste once more on the original image, as the pipeline did."""
-    image = mmcv.imread(sample.img_path)
-    pasted = runner.test_loop.paste.transform(dict(
-        img=image, img_path=sample.img_path, img_shape=image.shape[:2],
-        ori_shape=image.shape[:2], instances=sample.instances))
+    load, *_ = find_image_loaders(runner.test_dataloader.dataset)
+    pasted = runner.test_loop.paste.transform(load(dict(
+        img_path=sample.img_path, instances=sample.instances)))
     pred = sample.pred_instances
     order = pred.scores.argsort(descending=True)
     faces = [face['bbox'] for face in sample.instances]

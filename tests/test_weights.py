@@ -1,0 +1,220 @@
+"""Checkpoints from strangers: what is in them is not run, by no way that leads in."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel, initialize
+from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
+from torch.utils.data import DataLoader
+
+from mmdet_facepatch.attack import build_frozen_detector
+from mmdet_facepatch.weights import read_checkpoint
+
+
+class Payload:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), 'w')
+
+
+class Line(BaseModel):
+    """One weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x, mode='loss'):
+        return dict(loss=(self.w * x).sum())
+
+
+@pytest.fixture
+def trap(tmp_path):
+    return tmp_path / 'ran'
+
+
+@pytest.fixture
+def evil(tmp_path, trap):
+    """A checkpoint as MMEngine's runner writes it, and a payload in it."""
+    path = tmp_path / 'epoch_1.pth'
+    content = dict(
+        state_dict=Line().state_dict(),
+        meta=dict(epoch=1, iter=3, extra=Payload(trap)),
+        message_hub={},
+    )
+    torch.save(content, path)
+    # The payload works: unpickling as MMEngine does it runs it.
+    torch.load(path, weights_only=False)
+    assert trap.exists()
+    trap.unlink()
+    return path
+
+
+def runner(work_dir, epochs=2, **more):
+    return Runner(
+        Line(),
+        str(work_dir),
+        train_dataloader=DataLoader([dict(x=torch.ones(1))] * 3),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.5)),
+        experiment_name=f'{work_dir.parent.name}_{epochs}_{len(more)}',
+        **more,
+    )
+
+
+REFUSED = r'epoch_1\.pth is refused, since it holds more than tensors'
+
+
+@pytest.mark.parametrize(
+    'load',
+    [
+        lambda path: read_checkpoint(path),
+        lambda path: CheckpointLoader.load_checkpoint(str(path)),
+        lambda path: load_checkpoint(Line(), str(path)),
+        lambda path: initialize(Line(), dict(type='Pretrained', checkpoint=str(path))),
+        lambda path: initialize(
+            Line(), dict(type='Pretrained', checkpoint=str(path), prefix='w')
+        ),
+    ],
+    ids=['own', 'loader', 'load_checkpoint', 'init_cfg', 'init_cfg with prefix'],
+)
+def test_payload_is_refused(evil, trap, load):
+    with pytest.raises(ValueError, match=REFUSED):
+        load(evil)
+    assert not trap.exists()
+
+
+def test_payload_for_a_frozen_detector(evil, trap, tmp_path, tiny_sln):
+    Config(dict(model=tiny_sln)).dump(tmp_path / 'detector.py')
+    with pytest.raises(ValueError, match=REFUSED):
+        build_frozen_detector(str(tmp_path / 'detector.py'), str(evil))
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize('resume', [False, True])
+def test_payload_for_a_runner(evil, trap, tmp_path, resume):
+    with pytest.raises(ValueError, match=REFUSED):
+        runner(tmp_path / 'work', load_from=str(evil), resume=resume).train()
+    assert not trap.exists()
+
+
+def test_config_in_a_checkpoint_is_not_run(tmp_path, trap):
+    """Runner.resume would run ``meta['config']``, which is text to the unpickler."""
+    runner(tmp_path / 'work', epochs=1).train()
+    path = tmp_path / 'work' / 'epoch_1.pth'
+    content = torch.load(path, weights_only=True)
+    content['meta']['config'] = f'open({str(trap)!r}, "w")'
+    torch.save(content, path)
+    resumed = runner(tmp_path / 'work', load_from=str(path), resume=True)
+    resumed.train()
+    assert not trap.exists()
+    # Gradients of three steps of each of two epochs.
+    assert resumed.model.w.item() == pytest.approx(-0.5 * 6)
+
+
+def test_own_checkpoint_resumes_without_unpickling_code(tmp_path):
+    """The message hub of the runner is read with weights_only=True."""
+    runner(tmp_path / 'work', epochs=1).train()
+    loaded = read_checkpoint(tmp_path / 'work' / 'epoch_1.pth')
+    buffer = loaded['message_hub']['log_scalars']['train/loss']
+    assert len(buffer.data[0]) == 3
+    resumed = runner(tmp_path / 'work', resume=True)
+    resumed.train()
+    assert resumed.epoch == 2
+    assert len(resumed.message_hub.get_scalar('train/loss').data[0]) == 6
+    assert resumed.model.w.item() == pytest.approx(-0.5 * 6)
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('s3://bucket/x.pth', 'object stores are not read'),
+        ('a:petrel://bucket/x.pth', 'object stores are not read'),
+        ('pavi://x', 'object stores are not read'),
+        ('open-mmlab://no_such', "knows no weights 'no_such'"),
+        ('mmcls://no_such', "knows no weights 'no_such'"),
+    ],
+)
+def test_other_schemes(name, message):
+    with pytest.raises(ValueError, match=message):
+        CheckpointLoader.load_checkpoint(name)
+
+
+@pytest.mark.parametrize(
+    'name', ['https://host/epoch_1.pth', 'open-mmlab://resnet50_caffe', 'mmcls://vgg11']
+)
+def test_downloads_are_read_as_files_are(evil, trap, tmp_path, monkeypatch, name):
+    """The file is fetched once, and refused each time."""
+    fetched = []
+
+    def fetch(url, path, **kwargs):
+        fetched.append(url)
+        evil.rename(path)
+
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', fetch)
+    for _ in range(2):
+        with pytest.raises(ValueError, match='is refused, since it holds more'):
+            CheckpointLoader.load_checkpoint(name)
+    assert len(fetched) == 1
+    assert fetched[0].startswith('http')
+    assert not trap.exists()
+
+
+def test_backbone_of_a_classifier(tmp_path, monkeypatch):
+    state = {'backbone.w': torch.ones(1), 'head.w': torch.zeros(1)}
+
+    def fetch(url, path, **kwargs):
+        torch.save(dict(state_dict=state), path)
+
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', fetch)
+    loaded = CheckpointLoader.load_checkpoint('mmcls://vgg11')
+    assert loaded == dict(state_dict=dict(w=torch.ones(1)))
+
+
+def test_archive_that_grows_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / 'x.pth'
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('x/data/0', bytes(90 << 20), compresslevel=1)
+    with pytest.raises(ValueError, match=r'x\.pth: .* that unpack to 94,371,840'):
+        read_checkpoint(path)
+
+
+def test_damaged_files_are_told_from_malicious_ones(tmp_path):
+    path = tmp_path / 'x.pth'
+    torch.save(dict(w=torch.ones(1000)), path)
+    data = path.read_bytes()
+    for part in (b'', data[:3], data[: len(data) // 2], b'<html>' * 20):
+        path.write_bytes(part)
+        with pytest.raises(ValueError, match=r'x\.pth is damaged or no checkpoint'):
+            read_checkpoint(path)
+    with pytest.raises(FileNotFoundError, match=r'y\.pth does not exist'):
+        read_checkpoint(tmp_path / 'y.pth')
+    stream = io.BytesIO()
+    pickle.dump([1], stream)
+    path.write_bytes(stream.getvalue())
+    with pytest.raises(ValueError, match=r'x\.pth'):
+        read_checkpoint(path)
+
+
+def test_safetensors(tmp_path):
+    save = pytest.importorskip('safetensors.torch').save_file
+    path = tmp_path / 'x.safetensors'
+    save(dict(w=torch.arange(3.0)), path)
+    loaded = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    assert list(loaded) == ['state_dict']
+    assert loaded['state_dict']['w'].tolist() == [0, 1, 2]
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r'x\.safetensors is damaged'):
+        read_checkpoint(path)

@@ -1,0 +1,1 @@
+"""Damaged inputs by kind; ``tools/damage_drill.py`` tries them."""
