@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -35,3 +36,26 @@ def write_atomically(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed processes left half-written in a folder.
+
+    Args:
+        folder (str | Path): Folder that only this machine's processes write into
+            by :func:`write_atomically`; files of living ones stay.
+    """
+    for path in Path(folder).glob('.*.tmp'):
+        found = re.fullmatch(r'\..+\.(\d+)\.tmp', path.name)
+        if found and not _is_alive(int(found[1])):
+            path.unlink(missing_ok=True)

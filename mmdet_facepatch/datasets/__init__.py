@@ -1,5 +1,6 @@
 """Data sets and training transforms."""
 
+from .seeded import SeededDataset, SeededIndex, SeededSampler, seeded_dataloader
 from .synthetic import EmbeddedFaceDataset, build_embedded_dataset
 from .transforms import (
     FaceCrop,
@@ -15,8 +16,12 @@ __all__ = [
     'LoadIntactImage',
     'RandomFaceScaleCrop',
     'RandomStepResize',
+    'SeededDataset',
+    'SeededIndex',
+    'SeededSampler',
     'WiderFaceDataset',
     'WiderImage',
     'build_embedded_dataset',
     'parse_wider_annotation',
+    'seeded_dataloader',
 ]

@@ -1,5 +1,6 @@
 """Loops, hooks and the reading of configs."""
 
+from .checkpoints import AtomicLocalBackend, damage_of, find_intact_checkpoint
 from .config import (
     add_common_arguments,
     data_config,
@@ -10,12 +11,19 @@ from .evaluation_report import write_evaluation
 from .experiment import Experiment, Job, load_numbers
 from .experiment_report import write_experiment
 from .experiment_run import experiment_parser, run_experiment
-from .hooks import EvaluationReportHook, PatchHook, PatchReportHook
+from .hooks import (
+    EvaluationReportHook,
+    PatchHook,
+    PatchReportHook,
+    SafeCheckpointHook,
+)
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
 from .processes import build_runner
+from .train_loops import ReproducibleEpochLoop, ReproducibleIterLoop
 
 __all__ = [
+    'AtomicLocalBackend',
     'EvaluationReportHook',
     'Experiment',
     'Job',
@@ -24,10 +32,15 @@ __all__ = [
     'PatchReportHook',
     'PatchTestLoop',
     'PatchValLoop',
+    'ReproducibleEpochLoop',
+    'ReproducibleIterLoop',
+    'SafeCheckpointHook',
     'add_common_arguments',
     'build_runner',
+    'damage_of',
     'data_config',
     'experiment_parser',
+    'find_intact_checkpoint',
     'keep_freed_memory',
     'load_config',
     'load_numbers',
