@@ -9,6 +9,7 @@ faults are spent. Ends are equal if weights or patch, optimiser and schedulers a
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import random
 import runpy
@@ -28,6 +29,7 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
 import torch
+from mmdet.utils import register_all_modules
 from mmengine.runner import CheckpointLoader
 
 from mmdet_facepatch.engine import find_intact_checkpoint, load_config
@@ -257,19 +259,27 @@ def end_or_fault(config: Path, folder: Path, duration: float, faults: int,
 
 def table(tallies: dict[str, Tally]) -> str:
     """The counts as a Markdown table."""
-    rows = [('config', 'killed', 'of these in a write', 'newest damaged',
-             'warnings of it', 'runs ended', 'bit-identical', 'faults survived')]
-    rows.append(('---',) * len(rows[0]))
-    rows += [(name, *map(str, (t.kills, t.in_write, t.damaged, t.told, t.ends, t.equal,
-                               f'{t.survived}/{t.kills}')))
+    rows = [['config', 'killed', 'of these in a write', 'newest damaged',
+             'warnings of it', 'runs ended', 'bit-identical', 'faults survived']]
+    rows.append(['---'] * len(rows[0]))
+    rows += [[name, *map(str, (t.kills, t.in_write, t.damaged, t.told, t.ends, t.equal,
+                               f'{t.survived}/{t.kills}'))]
              for name, t in tallies.items()]
     return '\n'.join('| ' + ' | '.join(row) + ' |' for row in rows)
+
+
+def preload(config: Path) -> None:
+    """Import here, once, what every run would import by itself."""
+    importlib.import_module('torch._dynamo')  # the optimiser's
+    register_all_modules(init_default_scope=False)
+    load_config(str(config)).pretty_text  # noqa: B018  loads yapf's grammar
 
 
 def main() -> None:
     args = parse_args()
     # No thread may exist when a process is forked.
     torch.set_num_threads(1)
+    preload(args.configs[0])
     shutil.rmtree(args.work_dir, ignore_errors=True)
     tallies = {}
     for config in args.configs:

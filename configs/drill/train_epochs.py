@@ -42,10 +42,10 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(type='EmbeddedFaceDataset', data_root=data_root, split='train',
                  indices=30, pipeline=train_pipeline))
-train_cfg = dict(type='ReproducibleEpochLoop', max_epochs=4)
+train_cfg = dict(type='ReproducibleEpochLoop', max_epochs=3)
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3),
     clip_grad=dict(max_norm=5.0))
 param_scheduler = [
     dict(type='MultiStepLR', by_epoch=True, milestones=[2, 3], gamma=0.1)]
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=3))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=5))
