@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -24,7 +25,7 @@ from mmdet_facepatch.attack import load_patch
 from mmdet_facepatch.engine import build_runner, damage_of, find_intact_checkpoint
 from mmdet_facepatch.files import remove_leftovers
 
-ROOT = Path(__file__).resolve().parents[2]
+NUMBERS = itertools.count()
 
 
 @DATASETS.register_module()
@@ -118,8 +119,7 @@ def config(folder: Path, endless: bool, workers: int = 0, **checkpoint) -> dict:
         batch_size=2, num_workers=workers, persistent_workers=workers > 0,
         dataset=dict(type='NoisyNumbers'))
     return dict(
-        default_scope='mmdet', work_dir=str(folder), experiment_name=folder.name,
-        launcher='none', log_level='WARNING', model=dict(type='NoisyModel'),
+        default_scope='mmdet', work_dir=str(folder), launcher='none', log_level='WARNING', model=dict(type='NoisyModel'),
         train_dataloader=dict(loader, sampler=dict(
             type='InfiniteSampler' if endless else 'DefaultSampler', shuffle=True)),
         train_cfg=loop,
@@ -137,7 +137,10 @@ def config(folder: Path, endless: bool, workers: int = 0, **checkpoint) -> dict:
 
 def train(cfg: dict, resume: bool = False, **changes) -> dict:
     """Run; the last checkpoint's state."""
-    runner = build_runner(Config(dict(cfg, resume=resume, **changes)))
+    # Runs of one name share a message hub: these are to be strangers.
+    name = f'run{next(NUMBERS)}'
+    runner = build_runner(
+        Config(dict(cfg, resume=resume, experiment_name=name, **changes)))
     runner.train()
     return state(Path(cfg['work_dir']))
 
@@ -167,12 +170,16 @@ def assert_same(one: dict, two: dict) -> None:
 
 
 @pytest.fixture(scope='module')
-def whole(tmp_path_factory) -> dict[bool, dict]:
-    """The ends of runs in one go, by whether the sampler is endless."""
+def whole(tmp_path_factory) -> dict:
+    """The last checkpoints of runs in one go, by whether the sampler is endless.
+
+    That at the end of an epoch, after the schedulers' step, is named 'epoch'.
+    """
     root = tmp_path_factory.mktemp('whole_numbers')
-    return {endless: train(config(root / str(endless), endless, by_epoch=not endless,
-                                  interval=1 if not endless else 12))
-            for endless in (False, True)}
+    ends = {endless: train(config(root / str(endless), endless, by_epoch=False,
+                                  interval=12)) for endless in (False, True)}
+    ends['epoch'] = train(config(root / 'epoch', False, by_epoch=True, interval=3))
+    return ends
 
 
 class TestResume:
@@ -204,7 +211,7 @@ class TestResume:
         assert (tmp_path / 'run.val').read_text() == 'v'
         # As if killed between the checkpoint and the validation.
         (tmp_path / 'run.val').write_text('')
-        assert_same(train(cfg, resume=True), whole[False])
+        assert_same(train(cfg, resume=True), whole['epoch'])
         assert (tmp_path / 'run.val').read_text() == 'vvv'
 
     def test_epoch_of_another_length(self, tmp_path):
@@ -219,14 +226,14 @@ class TestResume:
         cfg = config(tmp_path / 'run', False, interval=1)
         other = train(cfg, randomness=dict(seed=2))
         with pytest.raises(AssertionError):
-            assert_same(other, whole[False])
+            assert_same(other, whole['epoch'])
 
     def test_finite_sampler_in_steps(self, tmp_path):
         """The second pass is the next epoch, also where the run is resumed in it."""
         cfg = config(tmp_path / 'one', True, by_epoch=False, interval=12)
         cfg['train_dataloader']['sampler'] = dict(type='DefaultSampler', shuffle=True)
         expected = train(cfg)
-        cfg = dict(cfg, work_dir=str(tmp_path / 'two'), experiment_name='two')
+        cfg = dict(cfg, work_dir=str(tmp_path / 'two'))
         cfg['default_hooks']['checkpoint']['interval'] = 1
         with pytest.raises(Stop):
             train(cfg, **stop_at(6))
@@ -338,7 +345,7 @@ class TestDeterminism:
             torch.use_deterministic_algorithms(False)
             torch.backends.cudnn.deterministic = False
             os.environ.pop('CUBLAS_WORKSPACE_CONFIG', None)
-        assert_same(end, whole[False])
+        assert_same(end, whole['epoch'])
 
     @pytest.mark.slow
     def test_attack_with_workers_and_the_key(self, run, attacked):
