@@ -46,6 +46,8 @@ WRITE_POINTS = {
     'before it is named': ('open', 'last_checkpoint.{pid}.tmp', 0.0),
     'before the oldest goes': ('os.remove', '.pth', 0.0),
 }
+HEADER = ('config', 'killed', 'of these in a write', 'newest damaged',
+          'warnings of it', 'runs ended', 'bit-identical', 'faults survived')
 Plan = Callable[[], None]
 
 
@@ -257,15 +259,9 @@ def end_or_fault(config: Path, folder: Path, duration: float, faults: int,
     return False
 
 
-def table(tallies: dict[str, Tally]) -> str:
-    """The counts as a Markdown table."""
-    rows = [['config', 'killed', 'of these in a write', 'newest damaged',
-             'warnings of it', 'runs ended', 'bit-identical', 'faults survived']]
-    rows.append(['---'] * len(rows[0]))
-    rows += [[name, *map(str, (t.kills, t.in_write, t.damaged, t.told, t.ends, t.equal,
-                               f'{t.survived}/{t.kills}'))]
-             for name, t in tallies.items()]
-    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in rows)
+def print_row(*cells: object) -> None:
+    """One row of a Markdown table."""
+    print('| ' + ' | '.join(map(str, cells)) + ' |', flush=True)
 
 
 def preload(config: Path) -> None:
@@ -281,14 +277,19 @@ def main() -> None:
     torch.set_num_threads(1)
     preload(args.configs[0])
     shutil.rmtree(args.work_dir, ignore_errors=True)
-    tallies = {}
+    print_row(*HEADER)
+    print_row(*['---'] * len(HEADER))
+    failed = []
     for config in args.configs:
         rng = random.Random(f'{args.seed} {config.stem}')
-        tallies[config.stem] = drill(
-            config, args.work_dir / config.stem, args.faults, rng)
-    print(table(tallies))
-    if any(t.equal < t.ends for t in tallies.values()):
-        raise SystemExit('a resumed run ended otherwise than the run in one go')
+        t = drill(config, args.work_dir / config.stem, args.faults, rng)
+        print_row(config.stem, t.kills, t.in_write, t.damaged, t.told, t.ends, t.equal,
+                  f'{t.survived}/{t.kills}')
+        failed += [config.stem] if t.equal < t.ends or t.told < t.damaged else []
+    if failed:
+        raise SystemExit(
+            f'{", ".join(failed)}: a resumed run ended otherwise than the run in one '
+            'go, or a damaged checkpoint went without a warning')
 
 
 if __name__ == '__main__':

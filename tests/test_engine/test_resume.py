@@ -119,7 +119,8 @@ def config(folder: Path, endless: bool, workers: int = 0, **checkpoint) -> dict:
         batch_size=2, num_workers=workers, persistent_workers=workers > 0,
         dataset=dict(type='NoisyNumbers'))
     return dict(
-        default_scope='mmdet', work_dir=str(folder), launcher='none', log_level='WARNING', model=dict(type='NoisyModel'),
+        default_scope='mmdet', work_dir=str(folder), launcher='none',
+        log_level='WARNING', model=dict(type='NoisyModel'),
         train_dataloader=dict(loader, sampler=dict(
             type='InfiniteSampler' if endless else 'DefaultSampler', shuffle=True)),
         train_cfg=loop,
