@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -61,3 +62,26 @@ def check_unpacked_size(members: Iterable[zipfile.ZipInfo], packed: int) -> None
             f'{packed:,} bytes that unpack to {total:,}, more than the {allowed:,} '
             'that an honest archive of this size may; it is refused'
         )
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Remove what killed processes left half-written in a folder.
+
+    Args:
+        folder (str | Path): Folder that only this machine's processes write into
+            by :func:`write_atomically`; files of living ones stay.
+    """
+    for path in Path(folder).glob('.*.tmp'):
+        found = re.fullmatch(r'\..+\.(\d+)\.tmp', path.name)
+        if found and not _is_alive(int(found[1])):
+            path.unlink(missing_ok=True)

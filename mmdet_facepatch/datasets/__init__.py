@@ -1,6 +1,7 @@
 """Data sets, image loading and training transforms."""
 
 from .loading import LoadIntactImage, find_image_loaders
+from .seeded import SeededDataset, SeededIndex, SeededSampler, seeded_dataloader
 from .synthetic import EmbeddedFaceDataset, build_embedded_dataset
 from .transforms import (
     FaceCrop,
@@ -15,9 +16,13 @@ __all__ = [
     'LoadIntactImage',
     'RandomFaceScaleCrop',
     'RandomStepResize',
+    'SeededDataset',
+    'SeededIndex',
+    'SeededSampler',
     'WiderFaceDataset',
     'WiderImage',
     'build_embedded_dataset',
     'find_image_loaders',
     'parse_wider_annotation',
+    'seeded_dataloader',
 ]

@@ -1,5 +1,6 @@
 """Loops, hooks and the reading of configs."""
 
+from .checkpoints import AtomicLocalBackend, damage_of, find_intact_checkpoint
 from .config import (
     add_common_arguments,
     data_config,
@@ -14,13 +15,16 @@ from .hooks import (
     EvaluationReportHook,
     PatchHook,
     PatchReportHook,
+    SafeCheckpointHook,
     UnreadableImagesHook,
 )
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
 from .processes import build_runner
+from .train_loops import ReproducibleEpochLoop, ReproducibleIterLoop
 
 __all__ = [
+    'AtomicLocalBackend',
     'EvaluationReportHook',
     'Experiment',
     'Job',
@@ -29,11 +33,16 @@ __all__ = [
     'PatchReportHook',
     'PatchTestLoop',
     'PatchValLoop',
+    'ReproducibleEpochLoop',
+    'ReproducibleIterLoop',
+    'SafeCheckpointHook',
     'UnreadableImagesHook',
     'add_common_arguments',
     'build_runner',
+    'damage_of',
     'data_config',
     'experiment_parser',
+    'find_intact_checkpoint',
     'keep_freed_memory',
     'load_config',
     'load_numbers',

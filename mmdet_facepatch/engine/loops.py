@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from mmdet.registry import LOOPS
 from mmengine.evaluator import Evaluator
-from mmengine.runner import EpochBasedTrainLoop, TestLoop, ValLoop
+from mmengine.runner import TestLoop, ValLoop
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ..attack import PastePatch, attacker_of, find_attacker
+from .train_loops import ReproducibleEpochLoop
 
 
 def find_paste_transform(dataloader: DataLoader) -> PastePatch:
@@ -73,16 +74,16 @@ def _calibrated_delta(metrics: Mapping[str, float]) -> float | None:
 
 
 @LOOPS.register_module()
-class PatchAttackLoop(EpochBasedTrainLoop):
+class PatchAttackLoop(ReproducibleEpochLoop):
     """Optimise one patch for all faces, epoch by epoch.
 
-    An epoch-based training loop whose model must be a :class:`PatchAttacker`.
+    A :class:`ReproducibleEpochLoop` whose model must be a :class:`PatchAttacker`.
     The detector's digest is checked before the first step and after the last:
     a run whose detector changed ends in an error and not in numbers.
 
     Args:
         runner: As in mmengine.
-        dataloader: As in mmengine.
+        dataloader: Config of the data loader.
         max_epochs: Epochs; the paper runs 100.
         **kwargs: As in :class:`mmengine.runner.EpochBasedTrainLoop`.
     """

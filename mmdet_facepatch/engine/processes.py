@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.runner import Runner
+
+from .checkpoints import damage_of, find_intact_checkpoint
 
 
 def _join_on_cpu(cfg: Config) -> None:
@@ -41,19 +44,56 @@ def _join_on_cpu(cfg: Config) -> None:
     cfg.model_wrapper_cfg = dict(wrapper, **cfg.get('model_wrapper_cfg') or {})
 
 
+def _choose_checkpoint(cfg: Config) -> list[str]:
+    """Set what to resume from; returns warnings about what was skipped."""
+    if not cfg.get('resume'):
+        return []
+    if cfg.get('load_from') is None:
+        path, warnings = find_intact_checkpoint(cfg.work_dir)
+        cfg.load_from = None if path is None else str(path)
+        return warnings
+    path = Path(cfg.load_from)
+    damage = damage_of(path) if path.is_file() else None
+    if damage is not None:
+        raise ValueError(
+            f'checkpoint {path} is damaged ({damage}); --resume without a path takes '
+            'the newest of the work dir that is not')
+    return []
+
+
+def _prepare_determinism(cfg: Config) -> None:
+    """cuBLAS reads this when it starts, and without it its sums are in any order."""
+    if (cfg.get('randomness') or {}).get('deterministic'):
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+
+
 def build_runner(cfg: Config) -> Runner:
     """The runner of a config, in each of the processes that a launcher started.
 
     On machines without GPUs processes talk through gloo, whatever backend
     ``env_cfg.dist_cfg`` names.
 
+    With ``resume`` and no ``load_from`` it goes on from the newest checkpoint of the
+    work dir that is intact, and warns of newer ones that are not.
+
+    With ``randomness.deterministic`` torch uses deterministic algorithms only, and
+    raises an error where it has none. Operators of mmcv are not torch's: the
+    gradient of its RoIAlign is summed up in any order on CUDA.
+
     Args:
         cfg: With ``launcher``; ``model_wrapper_cfg`` is set where it must be.
 
     Raises:
         RuntimeError: If the launcher does not fit the machine.
+        ValueError: If the checkpoint to resume from, or every one there is, is
+            damaged.
     """
+    _prepare_determinism(cfg)
+    warnings = _choose_checkpoint(cfg)
     if cfg.launcher != 'none' and not torch.cuda.is_available() and (
             not is_distributed()):
         _join_on_cpu(cfg)
-    return Runner.from_cfg(cfg)
+    runner = Runner.from_cfg(cfg)
+    for warning in warnings:
+        runner.logger.warning(warning)
+    return runner

@@ -75,6 +75,7 @@ def workspace(tmp_path_factory, tiny_sln) -> Path:
         custom_imports=dict(imports=['mmdet_facepatch'],
                             allow_failed_imports=False),
         default_scope='mmdet', randomness=dict(seed=0),
+        default_hooks=dict(checkpoint=dict(type='SafeCheckpointHook', interval=1)),
         val_evaluator=dict(type='WiderFaceMetric'),
         test_evaluator=dict(type='WiderFaceMetric'))
     detector = dict(
@@ -82,7 +83,7 @@ def workspace(tmp_path_factory, tiny_sln) -> Path:
         train_dataloader=loader(root / 'data', 'train', crop, False),
         val_dataloader=loader(root / 'data', 'val', plain, True),
         test_dataloader=loader(root / 'data', 'val', plain, True),
-        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=1, val_interval=1),
+        train_cfg=dict(type='ReproducibleEpochLoop', max_epochs=1, val_interval=1),
         val_cfg=dict(type='ValLoop'), test_cfg=dict(type='TestLoop'),
         optim_wrapper=dict(type='OptimWrapper',
                            optimizer=dict(type='AdamW', lr=1e-3)),

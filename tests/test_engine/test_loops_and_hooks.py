@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 
 from mmdet_facepatch.attack import load_patch
-from mmdet_facepatch.engine.hooks import rng_state, set_rng_state
 from mmdet_facepatch.engine.loops import PatchTestLoop, find_paste_transform
 from mmdet_facepatch.evaluation import WiderFaceMetric, load_report
 
@@ -87,7 +86,7 @@ class TestWhole:
         checkpoint = torch.load(attacked / 'attack' / 'epoch_2.pth',
                                 map_location='cpu', weights_only=False)
         assert list(checkpoint['state_dict']) == ['patch.pixels']
-        for key in ('optimizer', 'param_schedulers', 'rng', 'detector_digest'):
+        for key in ('optimizer', 'param_schedulers', 'detector_digest'):
             assert checkpoint[key]
 
     def test_resumed_run_gives_the_same_patch(self, run, attacked):
@@ -118,16 +117,6 @@ class TestWhole:
         assert "did you mean 'train_cfg'" in done.stderr
         done = run('attack.py', attacked / 'attack.py', '--data', 'no_such_data')
         assert 'no_such_data' in done.stderr and 'embedded' in done.stderr
-
-
-class TestRngState:
-
-    def test_round_trip(self, tmp_path):
-        torch.save(rng_state(), tmp_path / 'rng.pth')
-        expected = np.random.rand(3), torch.rand(3)
-        set_rng_state(torch.load(tmp_path / 'rng.pth', weights_only=True))
-        assert np.array_equal(np.random.rand(3), expected[0])
-        assert torch.equal(torch.rand(3), expected[1])
 
 
 class TestLoops:

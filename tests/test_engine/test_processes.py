@@ -124,6 +124,49 @@ def test_training_and_test_on_two_processes(trained, run, tmp_path):
     assert one['conditions'] == two['conditions']
 
 
+KILLER = """
+import os, signal
+from pathlib import Path
+from mmdet.registry import HOOKS
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+
+@HOOKS.register_module()
+class KillOnceHook(Hook):
+
+    def __init__(self, marker):
+        self.marker = Path(marker)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if get_rank() == 1 and runner.iter == 5 and not self.marker.exists():
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_killed_process_ends_the_run_which_resumes(patches, uneven, tmp_path):
+    (tmp_path / 'killer.py').write_text(KILLER)
+    cfg = Config.fromfile(uneven['two'])
+    cfg.custom_imports.imports = ['mmdet_facepatch', 'killer']
+    cfg.custom_hooks.append(
+        dict(type='KillOnceHook', marker=str(tmp_path / 'killed')))
+    cfg.dump(tmp_path / 'killed.py')
+    arguments = ('dist_attack.sh', tmp_path / 'killed.py', 2, '--no-report',
+                 '--work-dir', tmp_path / 'run', '--resume')
+    # dist_run gives up after five minutes, the time to start included.
+    done = dist_run(*arguments, PYTHONPATH=str(tmp_path))
+    assert done.returncode != 0
+    assert (tmp_path / 'killed').exists()
+    assert 'SIGKILL' in done.stderr or 'exitcode  : -9' in done.stderr
+    assert not (tmp_path / 'run' / 'patch.npy').exists()
+    done = dist_run(*arguments, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert 'resumed epoch: 2' in done.stdout + done.stderr
+    assert torch.equal(load_patch(tmp_path / 'run' / 'patch.npy'),
+                       load_patch(patches['two'] / 'patch.npy'))
+
+
 class TestErrors:
 
     @pytest.fixture(autouse=True)

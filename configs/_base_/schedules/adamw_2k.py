@@ -3,7 +3,7 @@ _base_ = '../detector_runtime.py'
 max_iters = 2000
 
 train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters + 1)
+    type='ReproducibleIterLoop', max_iters=max_iters, val_interval=max_iters + 1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

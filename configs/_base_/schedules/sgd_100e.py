@@ -1,5 +1,5 @@
 # The paper's schedule: 100 epochs, 8 images a step (1 image on each of 8 GPUs).
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=10)
+train_cfg = dict(type='ReproducibleEpochLoop', max_epochs=100, val_interval=10)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(

@@ -1,15 +1,15 @@
 """Hooks of an attack and of its evaluation."""
 
 from .evaluation_report_hook import EvaluationReportHook
-from .patch_hook import PatchHook, rng_state, set_rng_state
+from .patch_hook import PatchHook
 from .patch_report_hook import PatchReportHook
+from .safe_checkpoint_hook import SafeCheckpointHook
 from .unreadable_images_hook import UnreadableImagesHook
 
 __all__ = [
     'EvaluationReportHook',
     'PatchHook',
     'PatchReportHook',
+    'SafeCheckpointHook',
     'UnreadableImagesHook',
-    'rng_state',
-    'set_rng_state',
 ]

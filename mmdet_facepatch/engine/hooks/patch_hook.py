@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import is_main_process
@@ -14,36 +12,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...attack import attacker_of, save_patch
-
-
-def rng_state() -> dict[str, Any]:
-    """States of the random generators, in types that load without unpickling.
-
-    Returns:
-        ``python``, ``numpy``, ``torch`` and, where there is one, ``cuda``.
-    """
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    version, internal, gauss = random.getstate()
-    state = dict(
-        python=[version, list(internal), gauss],
-        numpy=[str(name), torch.from_numpy(np.asarray(keys, dtype=np.int64)),
-               int(position), int(has_gauss), float(cached)],
-        torch=torch.get_rng_state())
-    if torch.cuda.is_available():
-        state['cuda'] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def set_rng_state(state: dict[str, Any]) -> None:
-    """Restore what :func:`rng_state` returned."""
-    version, internal, gauss = state['python']
-    random.setstate((version, tuple(internal), gauss))
-    name, keys, position, has_gauss, cached = state['numpy']
-    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position,
-                         has_gauss, cached))
-    torch.set_rng_state(state['torch'].cpu())
-    if 'cuda' in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([part.cpu() for part in state['cuda']])
 
 
 @HOOKS.register_module()
@@ -54,8 +22,7 @@ class PatchHook(Hook):
     that is not finite ends the run. Before the first and after every
     ``interval``-th epoch the patch is written to ``patches/`` in the work dir,
     and after the last one to ``patch.png`` and ``patch.npy``. The detector's
-    digest is checked after every epoch. Checkpoints get the random
-    generators' states, and a resumed run takes them over.
+    digest is checked after every epoch, and is part of the checkpoints.
 
     Args:
         interval: Epochs between two pictures of the patch.
@@ -81,12 +48,8 @@ class PatchHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Keep the initial patch."""
-        if runner.epoch == 0:
+        if runner.iter == 0:
             self._snapshot(runner, 0)
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Count steps without samples anew."""
-        self.empty_steps = 0
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch: Any = None,
@@ -119,6 +82,8 @@ class PatchHook(Hook):
             runner.logger.info(
                 f'{self.empty_steps} of {len(runner.train_dataloader)} steps of '
                 f'epoch {epoch} had no adversarial sample')
+        # Not before the next epoch: a run resumed inside one goes on counting.
+        self.empty_steps = 0
 
     def after_train(self, runner: Runner) -> None:
         """Write the optimised patch."""
@@ -128,12 +93,12 @@ class PatchHook(Hook):
                 save_patch(Path(runner.work_dir) / name, pixels)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the random generators' states."""
-        checkpoint['rng'] = rng_state()
+        """Add the detector's digest and the count of the current epoch."""
+        checkpoint['empty_steps'] = self.empty_steps
         checkpoint['detector_digest'] = attacker_of(runner.model).detector_digest
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Go on with the random numbers where the checkpoint stopped.
+        """Check that the checkpoint fits, and go on counting where it stopped.
 
         Raises:
             ValueError: If the checkpoint is of an attack on another detector.
@@ -144,5 +109,5 @@ class PatchHook(Hook):
                 'the checkpoint is of an attack on another detector (digest '
                 f'{checkpoint["detector_digest"][:12]}, configured {digest[:12]}); '
                 'use its detector, or start anew in another --work-dir')
-        if 'rng' in checkpoint and runner._resume:
-            set_rng_state(checkpoint['rng'])
+        if runner._resume:
+            self.empty_steps = checkpoint.get('empty_steps', 0)
