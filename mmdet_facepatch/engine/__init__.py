@@ -10,7 +10,12 @@ from .evaluation_report import write_evaluation
 from .experiment import Experiment, Job, load_numbers
 from .experiment_report import write_experiment
 from .experiment_run import experiment_parser, run_experiment
-from .hooks import EvaluationReportHook, PatchHook, PatchReportHook
+from .hooks import (
+    EvaluationReportHook,
+    FiniteNumbersHook,
+    PatchHook,
+    PatchReportHook,
+)
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
 from .processes import build_runner
@@ -18,6 +23,7 @@ from .processes import build_runner
 __all__ = [
     'EvaluationReportHook',
     'Experiment',
+    'FiniteNumbersHook',
     'Job',
     'PatchAttackLoop',
     'PatchHook',

@@ -82,6 +82,9 @@ def load_config(
     if options:
         _check_keys(cfg, options)
         cfg.merge_from_dict(options)
+    # Configs of other projects do not name it.
+    cfg.default_hooks = dict(
+        dict(numbers=dict(type='FiniteNumbersHook')), **cfg.get('default_hooks', {}))
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     cfg.launcher = launcher
     if work_dir is not None:

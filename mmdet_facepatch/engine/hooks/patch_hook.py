@@ -1,4 +1,4 @@
-"""Keep the patch in range, keep its history, guard detector and numbers."""
+"""Keep the patch in range, keep its history, guard the detector."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...attack import attacker_of, save_patch
+
+# Under this name the message hub keeps what `step_counts` returns.
+STEP_COUNTS = 'attack_step_counts'
 
 
 def rng_state() -> dict[str, Any]:
@@ -46,16 +49,37 @@ def set_rng_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all([part.cpu() for part in state['cuda']])
 
 
+def step_counts(runner: Runner) -> dict[int, list[int]]:
+    """Steps of an attack so far, also of the run that it resumed.
+
+    Args:
+        runner: Its message hub keeps them, which checkpoints hold.
+
+    Returns:
+        Number of steps without adversarial samples and of all steps, by epoch
+        (from 1); no epoch if nothing was optimised.
+    """
+    return dict(runner.message_hub.get_info(STEP_COUNTS, {}))
+
+
+def describe(part: object) -> str:
+    """A configured part with its settings, as ``PatchIoUSampleSet(iou_thr=0.6)``."""
+    settings = ', '.join(f'{key}={value}' for key, value in vars(part).items()
+                         if not key.startswith('_'))
+    return f'{type(part).__name__}({settings})'
+
+
 @HOOKS.register_module()
 class PatchHook(Hook):
-    """Project the patch, keep its history, guard detector and numbers.
+    """Project the patch, keep its history, guard the detector, count empty steps.
 
-    After every step the patch is projected back into [0, 1]; a loss or patch
-    that is not finite ends the run. Before the first and after every
-    ``interval``-th epoch the patch is written to ``patches/`` in the work dir,
-    and after the last one to ``patch.png`` and ``patch.npy``. The detector's
-    digest is checked after every epoch. Checkpoints get the random
-    generators' states, and a resumed run takes them over.
+    After every step the patch is projected back into [0, 1]. Before the first
+    and after every ``interval``-th epoch it is written to ``patches/`` in the
+    work dir, and after the last one to ``patch.png`` and ``patch.npy``. The
+    detector's digest is checked after every epoch. Steps whose sample sets were
+    empty are counted, and logged for each epoch and at the end; an epoch of such
+    steps alone gets a warning. Checkpoints get the random generators' states,
+    and a resumed run takes them over.
 
     Args:
         interval: Epochs between two pictures of the patch.
@@ -71,7 +95,6 @@ class PatchHook(Hook):
         if interval < 1:
             raise ValueError(f'PatchHook: interval must be at least 1, got {interval}')
         self.interval = interval
-        self.empty_steps = 0
 
     def _snapshot(self, runner: Runner, epoch: int) -> None:
         if is_main_process():
@@ -84,30 +107,16 @@ class PatchHook(Hook):
         if runner.epoch == 0:
             self._snapshot(runner, 0)
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Count steps without samples anew."""
-        self.empty_steps = 0
-
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch: Any = None,
                          outputs: dict | None = None) -> None:
-        """Project, and stop at numbers that are not finite.
-
-        Raises:
-            FloatingPointError: If loss or patch is NaN or infinite.
-        """
-        patch = attacker_of(runner.model).patch
-        loss = (outputs or {}).get('loss')
-        if loss is not None and not torch.isfinite(torch.as_tensor(loss)).all():
-            raise FloatingPointError(
-                f'attack loss is {float(loss)} in step {runner.iter}; the last '
-                'checkpoint in the work dir is from before')
-        if not torch.isfinite(patch.pixels).all():
-            raise FloatingPointError(
-                f'the patch has pixels that are not finite after step {runner.iter}; '
-                'lower the learning rate')
-        patch.project_()
-        self.empty_steps += int((outputs or {}).get('empty', 0))
+        """Project, and count the step if it had no sample."""
+        attacker_of(runner.model).patch.project_()
+        counts = step_counts(runner)
+        empty, steps = counts.get(runner.epoch + 1, (0, 0))
+        empty += int((outputs or {}).get('empty', 0))
+        counts[runner.epoch + 1] = [empty, steps + 1]
+        runner.message_hub.update_info(STEP_COUNTS, counts)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Check the detector, keep the patch, tell of steps without samples."""
@@ -115,13 +124,37 @@ class PatchHook(Hook):
         epoch = runner.epoch + 1
         if epoch % self.interval == 0 or epoch == runner.max_epochs:
             self._snapshot(runner, epoch)
-        if self.empty_steps:
-            runner.logger.info(
-                f'{self.empty_steps} of {len(runner.train_dataloader)} steps of '
-                f'epoch {epoch} had no adversarial sample')
+        self._tell_of_empty_steps(runner, epoch)
+
+    def _tell_of_empty_steps(self, runner: Runner, epoch: int) -> None:
+        counts = step_counts(runner)
+        empty, steps = counts.get(epoch, (0, 0))
+        if not empty:
+            return
+        if empty < steps:
+            runner.logger.info(f'{empty} of {steps} steps of epoch {epoch} had no '
+                               'adversarial sample')
+            return
+        ever = any(empty < steps for empty, steps in counts.values())
+        runner.logger.warning(
+            f'epoch {epoch} selected nothing: none of its {steps} steps had an '
+            f'adversarial sample under {describe(attacker_of(runner.model).sample_set)}'
+            '. The attack has converged, or is misconfigured: '
+            + ('earlier steps had samples, so probably no candidate exceeds the '
+               'thresholds any more' if ever else
+               'no step has had one yet, so probably the thresholds are too high, or '
+               'the images have no faces'))
 
     def after_train(self, runner: Runner) -> None:
-        """Write the optimised patch."""
+        """Write the optimised patch; tell of steps without samples, of all epochs."""
+        counts = step_counts(runner)
+        whole = [epoch for epoch, (empty, steps) in counts.items() if empty == steps]
+        runner.logger.info(
+            f'{sum(empty for empty, _ in counts.values())} of '
+            f'{sum(steps for _, steps in counts.values())} steps had no adversarial '
+            'sample'
+            + (f'; epochs with none at all: {", ".join(map(str, whole))}'
+               if whole else ''))
         if is_main_process():
             pixels = attacker_of(runner.model).patch.pixels
             for name in ('patch.png', 'patch.npy'):
