@@ -19,6 +19,7 @@ from .hooks import (
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
 from .processes import build_runner
+from .work_dir import WorkDirError, claim_work_dir
 
 __all__ = [
     'EvaluationReportHook',
@@ -30,8 +31,10 @@ __all__ = [
     'PatchReportHook',
     'PatchTestLoop',
     'PatchValLoop',
+    'WorkDirError',
     'add_common_arguments',
     'build_runner',
+    'claim_work_dir',
     'data_config',
     'experiment_parser',
     'keep_freed_memory',

@@ -19,10 +19,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that all tools have, named as mmdet's tools name them.
 
     Args:
-        parser: Gets ``--work-dir``, ``--cfg-options``, ``--launcher`` and the
-            rank that some launchers pass.
+        parser: Gets ``--work-dir``, ``--overwrite``, ``--cfg-options``,
+            ``--launcher`` and the rank that some launchers pass.
     """
     parser.add_argument('--work-dir', help='folder for everything that is written')
+    parser.add_argument(
+        '--overwrite', action='store_true',
+        help='replace the results of an earlier run in the work dir')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={},
         help='override config keys: key=value ...')

@@ -98,7 +98,7 @@ class TestFrozenDetector:
     def test_digest_sees_every_modules_mode(self, detector):
         """Eval mode throughout: weights and buffers alone. No two modes alike."""
         digests = {detector_digest(detector.eval())}
-        for name, module in detector.named_modules():
+        for module in detector.modules():
             module.training = True
             digests.add(detector_digest(detector))
             module.training = False

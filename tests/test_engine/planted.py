@@ -38,12 +38,12 @@ class BreakingLoss(AdversarialLoss):
 
 
 @OPTIMIZERS.register_module(force=True)
-class BreakingSGD(torch.optim.Adam):
+class BreakingAdam(torch.optim.Adam):
     """Makes infinities of finite numbers in one step (from 1)."""
 
-    def __init__(self, *args, step, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.bad_step, self.steps = step, 0
+    def __init__(self, params, lr, bad_step):
+        super().__init__(params, lr)
+        self.bad_step, self.steps = bad_step, 0
 
     def step(self, closure=None):
         super().step(closure)
@@ -85,6 +85,14 @@ class NormNeck(TopDownP2):
     def forward(self, inputs):
         first, *others = super().forward(inputs)
         return (self.norm(first), *others)
+
+
+@MODELS.register_module(force=True)
+class SpoilingNeck(NormNeck):
+    """Its statistics see features without numbers."""
+
+    def forward(self, inputs):
+        return super().forward([level * float('nan') for level in inputs])
 
 
 @MODELS.register_module(force=True)

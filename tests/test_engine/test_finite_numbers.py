@@ -58,12 +58,11 @@ class TestStops:
         (breaking(gradient=NAN), 'the loss is finite, but its gradient is not'),
         (breaking(gradient=INF), 'the loss is finite, but its gradient is not'),
         # Finite numbers whose step is not: the optimiser's own fault.
-        ({**breaking(step=3), 'optim_wrapper.optimizer': dict(
-            type='BreakingSGD', lr=0.1, step=3)}, 'the patch is not finite'),
+        ({'optim_wrapper.optimizer': dict(type='BreakingAdam', lr=0.1, bad_step=3)},
+         'the patch is not finite after the step, though the gradient was'),
     ])
     def test_third_step_of_four(self, build, options, problem):
         """Both images are named; what is saved is the state after two steps."""
-        whole = build('whole', **{'train_cfg.max_epochs': 1})
         runner = build(**options)
         with pytest.raises(FloatingPointError) as error:
             runner.train()
@@ -84,10 +83,6 @@ class TestStops:
             assert all(torch.equal(one[key], other[key]) for key in one)
         assert (folder / 'last_checkpoint').read_text().endswith('epoch_1.pth')
         assert not (folder / 'patch.npy').exists()
-        if 'optim_wrapper.optimizer' not in options:
-            whole.train()
-            assert torch.equal(
-                kept, load_patch(Path(whole.work_dir) / 'patch.npy'))
 
     def test_earlier_results_stay(self, build):
         """A patch and a checkpoint of an earlier run are not touched."""
@@ -110,7 +105,7 @@ class TestStops:
         assert load_patch(Path(again.work_dir) / 'patch.npy').isfinite().all()
 
     def test_full_disk_does_not_hide_the_numbers(self, build, monkeypatch):
-        runner = build(**breaking(value=NAN))
+        runner = build(**breaking(value=NAN, step=1))
         monkeypatch.setattr(runner, 'save_checkpoint', _no_space)
         with pytest.raises(FloatingPointError, match='loss_adv is nan') as error:
             runner.train()
@@ -122,16 +117,14 @@ class TestStops:
         with pytest.raises(FloatingPointError) as error:
             runner.train()
         message = str(error.value)
-        assert 'step 1 (epoch 1): loss_cls is nan' in message
+        assert 'step 1 (epoch 1): loss_cls_pos is nan, loss_cls_neg is nan' in message
         assert message.count('0--Squares/train_') == 2
         assert 'The state before it is in' in message
         weights = stopped(runner)['state_dict'].values()
         assert all(value.isfinite().all() for value in weights)
 
     def test_spoilt_statistics_are_not_saved(self, build):
-        runner = build(config='detector.py')
-        runner.model.backbone.bn1.running_mean.fill_(NAN)
-        runner.model.bbox_head.conv_cls.bias.data.fill_(NAN)
+        runner = build(config='detector.py', **{'model.neck.type': 'SpoilingNeck'})
         with pytest.raises(FloatingPointError, match='nothing was saved'):
             runner.train()
         assert not (Path(runner.work_dir) / 'stopped.pth').exists()
@@ -193,7 +186,8 @@ class TestEmptySets:
 
     def test_an_epoch_without_samples(self, build, caplog):
         runner = build(**{'model.sample_set': dict(
-            type='PatchCombinationSampleSet', score_thr=0.999, face_iou_thr=0.2)})
+            _delete_=True, type='PatchCombinationSampleSet', score_thr=0.999,
+            face_iou_thr=0.2)})
         found = self.messages(runner, caplog)
         warnings = [text for text in found if 'selected nothing' in text]
         assert len(warnings) == 2
@@ -211,7 +205,8 @@ class TestEmptySets:
 
     def test_converged_after_samples(self, build, caplog):
         """Samples in the first epoch, then none."""
-        runner = build(**{'model.sample_set': dict(type='FadingSampleSet', calls=3)})
+        runner = build(**{'model.sample_set': dict(
+            _delete_=True, type='FadingSampleSet', calls=3)})
         found = self.messages(runner, caplog)
         assert '0 of 2' not in ' '.join(found)
         warnings = [text for text in found if 'selected nothing' in text]
@@ -294,7 +289,6 @@ class TestHook:
         runner = build(**breaking(value=NAN, forever=True, step=3), **options)
         with pytest.raises(FloatingPointError, match='step 4 '):
             runner.train()
-        assert not (Path(runner.work_dir) / 'stopped.npy').exists()
 
 
 def sample(**metainfo):
