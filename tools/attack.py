@@ -15,6 +15,7 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 from mmdet_facepatch.engine import (
     add_common_arguments,
     build_runner,
+    claim_work_dir,
     data_config,
     keep_freed_memory,
     load_config,
@@ -63,11 +64,14 @@ def main() -> None:
         cfg.test_cfg.conditions.patch = args.report_only
     if args.save_predictions:
         set_report_option(cfg, 'predictions', args.save_predictions)
-    runner = build_runner(cfg)
-    if args.report_only is None:
-        runner.train()
-    if not args.no_report:
-        runner.test()
+    train, report = args.report_only is None, not args.no_report
+    purposes = ['train'] * train + ['report'] * report
+    with claim_work_dir(cfg, purposes, args.overwrite):
+        runner = build_runner(cfg)
+        if train:
+            runner.train()
+        if report:
+            runner.test()
 
 
 if __name__ == '__main__':

@@ -16,6 +16,7 @@ from mmengine.config import ConfigDict
 from mmdet_facepatch.engine import (
     add_common_arguments,
     build_runner,
+    claim_work_dir,
     keep_freed_memory,
     load_config,
     set_report_option,
@@ -53,8 +54,8 @@ def main() -> None:
         cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
     if args.save_predictions:
         set_report_option(cfg, 'predictions', args.save_predictions)
-    runner = build_runner(cfg)
-    runner.test()
+    with claim_work_dir(cfg, ['report'], args.overwrite):
+        build_runner(cfg).test()
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 from mmdet_facepatch.engine import (
     add_common_arguments,
     build_runner,
+    claim_work_dir,
     keep_freed_memory,
     load_config,
 )
@@ -39,7 +40,8 @@ def main() -> None:
                       resume=args.resume, amp=args.amp)
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', {}).enable = True
-    build_runner(cfg).train()
+    with claim_work_dir(cfg, ['train'], args.overwrite):
+        build_runner(cfg).train()
 
 
 if __name__ == '__main__':

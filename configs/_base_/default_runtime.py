@@ -7,7 +7,8 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=3),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    unreadable=dict(type='UnreadableImagesHook'))
+    unreadable=dict(type='UnreadableImagesHook'),
+    numbers=dict(type='FiniteNumbersHook', interval=1))
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -16,7 +16,13 @@ from mmengine.model import BaseModel, is_model_wrapper
 from torch import Tensor, nn
 
 from .candidates import Candidates
-from .frozen_detector import build_frozen_detector, detector_digest, freeze
+from .frozen_detector import (
+    build_frozen_detector,
+    detector_digest,
+    freeze,
+    named_in_part,
+    training_modules,
+)
 
 # Configs give the patch in RGB, mmcv loads images in BGR.
 CHANNEL_ORDERS = {'rgb': [0, 1, 2], 'bgr': [2, 1, 0]}
@@ -200,14 +206,18 @@ class PatchAttacker(BaseModel):
         """Prove that the detector is what it was when it was loaded.
 
         Raises:
-            RuntimeError: If any weight or buffer has changed.
+            RuntimeError: If any weight, buffer or module's mode has changed.
         """
         digest = self._digest()
-        if digest != self.detector_digest:
-            raise RuntimeError(
-                'the detector under attack has changed: digest '
-                f'{self.detector_digest[:12]} when it was loaded, {digest[:12]} '
-                'now. The results of this run are void; find what wrote to it.')
+        if digest == self.detector_digest:
+            return
+        restless = [name or type(detector).__name__ for detector in self.detectors
+                    for name in training_modules(detector)]
+        modes = f', {named_in_part(restless)} in train mode' if restless else ''
+        raise RuntimeError(
+            'the detector under attack has changed: digest '
+            f'{self.detector_digest[:12]} when it was loaded, {digest[:12]} '
+            f'now{modes}. The results of this run are void; find what wrote to it.')
 
     def paste(self, images: list[Tensor], faces: list[Tensor]
               ) -> tuple[list[Tensor], list[Tensor]]:
@@ -283,7 +293,9 @@ class PatchAttacker(BaseModel):
         log_scores = []
         for candidates, boxes, patches in zip(found, faces, squares, strict=True):
             index = self.sample_set(candidates, boxes, patches.to(boxes))
-            log_scores.append(candidates.log_scores[index])
+            # No comparison selects a NaN. Taken along, it makes the loss tell.
+            unclear = torch.nonzero(candidates.log_scores.isnan()).squeeze(1)
+            log_scores.append(candidates.log_scores[torch.cat([index, unclear])])
         return torch.cat(log_scores)
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +18,11 @@ NAMED_KEYS = 3
 
 
 def detector_digest(detector: nn.Module) -> str:
-    """SHA-256 over names, shapes, types and bytes of all weights and buffers.
+    """SHA-256 over all weights and buffers, and over what is in train mode.
+
+    Of weights and buffers names, shapes, types and bytes count. A detector with
+    all its modules in ``eval()`` has the digest of its weights and buffers alone;
+    each module in ``train()`` changes it.
 
     Args:
         detector: Any module.
@@ -27,6 +32,8 @@ def detector_digest(detector: nn.Module) -> str:
         detector alone.
     """
     digest = hashlib.sha256()
+    for name in training_modules(detector):
+        digest.update(f'{name} in train mode;'.encode())
     tensors = [*detector.named_parameters(), *detector.named_buffers()]
     for name, tensor in sorted(tensors, key=lambda item: item[0]):
         values = tensor.detach().cpu().contiguous()
@@ -35,10 +42,33 @@ def detector_digest(detector: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def training_modules(detector: nn.Module) -> list[str]:
+    """Names of the modules in train mode, sorted; '' is the detector itself."""
+    return sorted(
+        name for name, module in detector.named_modules() if module.training)
+
+
+def named_in_part(names: Sequence[str]) -> str:
+    """The first names of a list, for an error message."""
+    return ', '.join(names[:NAMED_KEYS]) + (', ...' if len(names) > NAMED_KEYS else '')
+
+
 def freeze(detector: nn.Module) -> nn.Module:
-    """Put a detector into ``eval()`` and stop its parameters' gradients."""
+    """Put a detector into ``eval()`` and stop its parameters' gradients.
+
+    Raises:
+        ValueError: If a module stays in train mode, as one does whose ``train``
+            takes no notice of the mode.
+    """
     detector.eval()
     detector.requires_grad_(False)
+    restless = [name or type(detector).__name__ for name in training_modules(detector)]
+    if restless:
+        raise ValueError(
+            f'{type(detector).__name__}: {len(restless)} modules stay in train mode '
+            f'after eval() ({named_in_part(restless)}), so the detector under attack '
+            'would change with every image; see to it that their train(False) is '
+            'obeyed')
     return detector
 
 
@@ -60,8 +90,7 @@ def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
         detector.load_state_dict(state, strict=True)
         return
     parts = [
-        f'{len(keys)} {what} ({", ".join(keys[:NAMED_KEYS])}'
-        f'{", ..." if len(keys) > NAMED_KEYS else ""})'
+        f'{len(keys)} {what} ({named_in_part(keys)})'
         for what, keys in problems.items() if keys]
     raise ValueError(
         f'checkpoint {checkpoint} is of another architecture than the detector '
@@ -81,7 +110,8 @@ def build_frozen_detector(config: str, checkpoint: str) -> nn.Module:
 
     Raises:
         FileNotFoundError: If config or checkpoint is not there.
-        ValueError: If the checkpoint does not fit the config's model.
+        ValueError: If the checkpoint does not fit the config's model, or a module
+            of the detector stays in train mode.
     """
     if not Path(config).is_file():
         raise FileNotFoundError(

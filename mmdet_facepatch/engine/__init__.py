@@ -13,6 +13,7 @@ from .experiment_report import write_experiment
 from .experiment_run import experiment_parser, run_experiment
 from .hooks import (
     EvaluationReportHook,
+    FiniteNumbersHook,
     PatchHook,
     PatchReportHook,
     SafeCheckpointHook,
@@ -22,11 +23,13 @@ from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
 from .processes import build_runner
 from .train_loops import ReproducibleEpochLoop, ReproducibleIterLoop
+from .work_dir import WorkDirError, claim_work_dir
 
 __all__ = [
     'AtomicLocalBackend',
     'EvaluationReportHook',
     'Experiment',
+    'FiniteNumbersHook',
     'Job',
     'PatchAttackLoop',
     'PatchHook',
@@ -37,8 +40,10 @@ __all__ = [
     'ReproducibleIterLoop',
     'SafeCheckpointHook',
     'UnreadableImagesHook',
+    'WorkDirError',
     'add_common_arguments',
     'build_runner',
+    'claim_work_dir',
     'damage_of',
     'data_config',
     'experiment_parser',

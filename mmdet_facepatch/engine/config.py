@@ -19,10 +19,13 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that all tools have, named as mmdet's tools name them.
 
     Args:
-        parser: Gets ``--work-dir``, ``--cfg-options``, ``--launcher`` and the
-            rank that some launchers pass.
+        parser: Gets ``--work-dir``, ``--overwrite``, ``--cfg-options``,
+            ``--launcher`` and the rank that some launchers pass.
     """
     parser.add_argument('--work-dir', help='folder for everything that is written')
+    parser.add_argument(
+        '--overwrite', action='store_true',
+        help='replace the results of an earlier run in the work dir')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={},
         help='override config keys: key=value ...')
@@ -82,6 +85,9 @@ def load_config(
     if options:
         _check_keys(cfg, options)
         cfg.merge_from_dict(options)
+    # Configs of other projects do not name it.
+    cfg.default_hooks = dict(
+        dict(numbers=dict(type='FiniteNumbersHook')), **cfg.get('default_hooks', {}))
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     cfg.launcher = launcher
     if work_dir is not None:

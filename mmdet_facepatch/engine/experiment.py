@@ -67,7 +67,8 @@ class Job:
         common = [str(config), '--work-dir', str(self.folder)]
         if self.kind == 'attack':
             return [*common, '--no-report', '--resume']
-        return [*common, '--report-only']
+        # The folder is named by its content: nothing else can be lost.
+        return [*common, '--report-only', '--overwrite']
 
     def prepare(self) -> None:
         """Make the folder, with the job's config."""

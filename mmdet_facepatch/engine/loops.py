@@ -47,6 +47,13 @@ def _share_placement(paste: PastePatch, model: torch.nn.Module) -> None:
         paste.placement = attacker.placement
 
 
+def _check_detector(model: torch.nn.Module) -> None:
+    """Of an attacker, prove that the detector is what it was."""
+    attacker = find_attacker(model)
+    if attacker is not None:
+        attacker.check_detector()
+
+
 def _current_pixels(model: torch.nn.Module) -> Tensor:
     """Pixels of the attacker's patch, (3, H, W) float in [0, 1], on the CPU."""
     return attacker_of(model).patch.pixels.detach().cpu()
@@ -78,8 +85,9 @@ class PatchAttackLoop(ReproducibleEpochLoop):
     """Optimise one patch for all faces, epoch by epoch.
 
     A :class:`ReproducibleEpochLoop` whose model must be a :class:`PatchAttacker`.
-    The detector's digest is checked before the first step and after the last:
-    a run whose detector changed ends in an error and not in numbers.
+    The detector's digest is checked before the first step and after the last, and
+    by :class:`PatchHook` after each epoch: a run whose detector changed ends in an
+    error and not in numbers.
 
     Args:
         runner: As in mmengine.
@@ -111,7 +119,8 @@ class PatchValLoop(ValLoop):
 
     Before its first validation it evaluates the clean images once: the
     calibrated delta is a property of the clean detector, and every later
-    ``@calibrated`` number is taken at it.
+    ``@calibrated`` number is taken at it. The attacker's detector is checked after
+    each evaluation.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -125,13 +134,18 @@ class PatchValLoop(ValLoop):
 
         Returns:
             Metrics by name.
+
+        Raises:
+            RuntimeError: If the detector has changed.
         """
         if not self._calibrated:
             self.paste.set_patch(None)
             _set_reference(self.evaluator, _calibrated_delta(super().run()))
             self._calibrated = True
         self.paste.set_patch(_current_pixels(self.runner.model))
-        return super().run()
+        metrics = super().run()
+        _check_detector(self.runner.model)
+        return metrics
 
 
 @LOOPS.register_module()
@@ -141,7 +155,8 @@ class PatchTestLoop(TestLoop):
     The first condition is the clean image. The threshold that it yields, the
     calibrated delta, is used for all others. Where the evaluator's metric has
     a ``reference_delta`` already, that is used for all, and there need not be a
-    clean condition.
+    clean condition. The attacker's detector is checked before the first condition
+    and after each, before its numbers are reported.
 
     Args:
         runner: As in mmengine.
@@ -179,7 +194,11 @@ class PatchTestLoop(TestLoop):
 
         Returns:
             Metrics, each key preceded by the name of its condition.
+
+        Raises:
+            RuntimeError: If the detector has changed.
         """
+        _check_detector(self.runner.model)
         self.runner.call_hook('before_test')
         self.results = {}
         _set_reference(self.evaluator, self.given_delta)
@@ -199,6 +218,7 @@ class PatchTestLoop(TestLoop):
         self.runner.model.eval()
         for idx, data_batch in enumerate(self.dataloader):
             self.run_iter(idx, data_batch)
+        _check_detector(self.runner.model)
         metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
         self.runner.call_hook('after_test_epoch', metrics=metrics)
         return metrics

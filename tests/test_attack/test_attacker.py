@@ -63,7 +63,7 @@ class TestFrozenDetector:
             *self.write(tmp_path, tiny_sln_config, detector))
         assert not built.training
         assert not any(p.requires_grad for p in built.parameters())
-        assert detector_digest(built) == detector_digest(detector)
+        assert detector_digest(built) == detector_digest(detector.eval())
 
     def test_another_architecture(self, tmp_path, tiny_sln_config, detector):
         config, checkpoint = self.write(tmp_path, tiny_sln_config, detector)
@@ -95,6 +95,24 @@ class TestFrozenDetector:
             change(other)
             assert detector_digest(other) != digest
 
+    def test_digest_sees_every_modules_mode(self, detector):
+        """Eval mode throughout: weights and buffers alone. No two modes alike."""
+        digests = {detector_digest(detector.eval())}
+        for module in detector.modules():
+            module.training = True
+            digests.add(detector_digest(detector))
+            module.training = False
+        assert len(digests) == 1 + len(list(detector.modules()))
+
+    def test_a_module_that_stays_in_train_mode(self, tiny_sln_config, detector):
+        class Stubborn(torch.nn.BatchNorm2d):
+            def train(self, mode=True):
+                return super().train(True)
+
+        detector.neck.norm = Stubborn(8)
+        with pytest.raises(ValueError, match=r'SLN: 1 modules stay.*\(neck.norm\)'):
+            attacker(detector)
+
 
 class TestPatchAttacker:
 
@@ -108,7 +126,7 @@ class TestPatchAttacker:
     def test_step_moves_the_patch_and_nothing_else(self, detector):
         model = attacker(detector)
         before = model.patch.pixels.detach().clone()
-        digest = detector_digest(detector)
+        digest = model.detector_digest
         wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1.0))
         log = model.train_step(batch(), wrapper)
         assert not torch.equal(model.patch.pixels, before)
@@ -187,6 +205,23 @@ class TestPatchAttacker:
         detector.bbox_head.conv_cls.bias.data += 1
         with pytest.raises(RuntimeError, match='has changed'):
             model.check_detector()
+
+    def test_changed_mode_is_noticed(self, detector):
+        model = attacker(detector)
+        detector.neck.train()
+        with pytest.raises(RuntimeError, match='has changed.*, neck, neck.*in train'):
+            model.check_detector()
+
+    @pytest.mark.parametrize('sample_set', [
+        dict(type='PatchIoUSampleSet', iou_thr=0.3),
+        dict(type='PatchScoreSampleSet', score_thr=0.5)])
+    def test_a_detector_without_numbers_is_no_empty_set(self, detector, sample_set):
+        """NaN scores exceed no threshold; the loss tells all the same."""
+        model = attacker(detector, sample_set=sample_set)
+        assert model(**batch())['loss_adv'].isfinite()
+        detector.bbox_head.conv_cls.bias.data.fill_(float('nan'))
+        out = model(**batch())
+        assert out['loss_adv'].isnan() and not out['empty']
 
     def test_detector_follows_casts(self, detector):
         model = attacker(detector).double()

@@ -30,8 +30,10 @@ def head_priors(head: Any, maps: Sequence[Tensor]) -> list[Tensor]:
         pixels of the network input.
     """
     sizes = [level.shape[-2:] for level in maps]
+    # Under automatic mixed precision maps are of half precision; pixels are not.
+    dtype = torch.promote_types(maps[0].dtype, torch.float32)
     priors = head.prior_generator.grid_priors(
-        sizes, dtype=maps[0].dtype, device=maps[0].device)
+        sizes, dtype=dtype, device=maps[0].device)
     return [get_box_tensor(level) for level in priors]
 
 

@@ -1,6 +1,7 @@
 """Hooks of an attack and of its evaluation."""
 
 from .evaluation_report_hook import EvaluationReportHook
+from .finite_numbers_hook import FiniteNumbersHook
 from .patch_hook import PatchHook
 from .patch_report_hook import PatchReportHook
 from .safe_checkpoint_hook import SafeCheckpointHook
@@ -8,6 +9,7 @@ from .unreadable_images_hook import UnreadableImagesHook
 
 __all__ = [
     'EvaluationReportHook',
+    'FiniteNumbersHook',
     'PatchHook',
     'PatchReportHook',
     'SafeCheckpointHook',

@@ -22,6 +22,7 @@ from ...evaluation import (
     write_text_predictions,
 )
 from ..evaluation_report import write_evaluation
+from .patch_hook import step_counts
 
 # Name of the only condition of a plain test loop.
 CLEAN = 'clean'
@@ -124,7 +125,8 @@ def protocol_of(runner: Runner) -> dict[str, Any]:
     Returns:
         Data set, evaluator, scales, the detector's test settings (score
         threshold, NMS, cap), the merge of scales, and, under attack, detector,
-        placement, conditions and digest.
+        placement, conditions and digest; of a patch that was optimised just now the
+        number of steps, and of those without adversarial samples.
     """
     cfg = runner.cfg.to_dict()
     dataset = cfg['test_dataloader']['dataset']
@@ -143,6 +145,11 @@ def protocol_of(runner: Runner) -> dict[str, Any]:
             detector=model.get('detector'), placement=model.get('placement'),
             conditions=cfg['test_cfg'].get('conditions'),
             detector_digest=attacker.detector_digest)
+    counts = step_counts(runner)
+    if counts:
+        protocol.update(
+            steps=sum(steps for _, steps in counts.values()),
+            empty_steps=sum(empty for empty, _ in counts.values()))
     return protocol
 
 

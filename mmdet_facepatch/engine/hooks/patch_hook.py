@@ -1,11 +1,10 @@
-"""Keep the patch in range, keep its history, guard detector and numbers."""
+"""Keep the patch in range, keep its history, guard the detector."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -13,16 +12,40 @@ from mmengine.runner import Runner
 
 from ...attack import attacker_of, save_patch
 
+# Under this name the message hub keeps what `step_counts` returns.
+STEP_COUNTS = 'attack_step_counts'
+
+
+def step_counts(runner: Runner) -> dict[int, list[int]]:
+    """Steps of an attack so far, also of the run that it resumed.
+
+    Args:
+        runner: Its message hub keeps them, which checkpoints hold.
+
+    Returns:
+        Number of steps without adversarial samples and of all steps, by epoch
+        (from 1); no epoch if nothing was optimised.
+    """
+    return dict(runner.message_hub.get_info(STEP_COUNTS, {}))
+
+
+def describe(part: object) -> str:
+    """A configured part with its settings, as ``PatchIoUSampleSet(iou_thr=0.6)``."""
+    settings = ', '.join(f'{key}={value}' for key, value in vars(part).items()
+                         if not key.startswith('_'))
+    return f'{type(part).__name__}({settings})'
+
 
 @HOOKS.register_module()
 class PatchHook(Hook):
-    """Project the patch, keep its history, guard detector and numbers.
+    """Project the patch, keep its history, guard the detector, count empty steps.
 
-    After every step the patch is projected back into [0, 1]; a loss or patch
-    that is not finite ends the run. Before the first and after every
-    ``interval``-th epoch the patch is written to ``patches/`` in the work dir,
-    and after the last one to ``patch.png`` and ``patch.npy``. The detector's
-    digest is checked after every epoch, and is part of the checkpoints.
+    After every step the patch is projected back into [0, 1]. Before the first
+    and after every ``interval``-th epoch it is written to ``patches/`` in the
+    work dir, and after the last one to ``patch.png`` and ``patch.npy``. The
+    detector's digest is checked after every epoch. Steps whose sample sets were
+    empty are counted, and logged for each epoch and at the end; an epoch of such
+    steps alone gets a warning. The detector's digest is part of the checkpoints.
 
     Args:
         interval: Epochs between two pictures of the patch.
@@ -38,7 +61,6 @@ class PatchHook(Hook):
         if interval < 1:
             raise ValueError(f'PatchHook: interval must be at least 1, got {interval}')
         self.interval = interval
-        self.empty_steps = 0
 
     def _snapshot(self, runner: Runner, epoch: int) -> None:
         if is_main_process():
@@ -54,23 +76,13 @@ class PatchHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch: Any = None,
                          outputs: dict | None = None) -> None:
-        """Project, and stop at numbers that are not finite.
-
-        Raises:
-            FloatingPointError: If loss or patch is NaN or infinite.
-        """
-        patch = attacker_of(runner.model).patch
-        loss = (outputs or {}).get('loss')
-        if loss is not None and not torch.isfinite(torch.as_tensor(loss)).all():
-            raise FloatingPointError(
-                f'attack loss is {float(loss)} in step {runner.iter}; the last '
-                'checkpoint in the work dir is from before')
-        if not torch.isfinite(patch.pixels).all():
-            raise FloatingPointError(
-                f'the patch has pixels that are not finite after step {runner.iter}; '
-                'lower the learning rate')
-        patch.project_()
-        self.empty_steps += int((outputs or {}).get('empty', 0))
+        """Project, and count the step if it had no sample."""
+        attacker_of(runner.model).patch.project_()
+        counts = step_counts(runner)
+        empty, steps = counts.get(runner.epoch + 1, (0, 0))
+        empty += int((outputs or {}).get('empty', 0))
+        counts[runner.epoch + 1] = [empty, steps + 1]
+        runner.message_hub.update_info(STEP_COUNTS, counts)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Check the detector, keep the patch, tell of steps without samples."""
@@ -78,27 +90,48 @@ class PatchHook(Hook):
         epoch = runner.epoch + 1
         if epoch % self.interval == 0 or epoch == runner.max_epochs:
             self._snapshot(runner, epoch)
-        if self.empty_steps:
-            runner.logger.info(
-                f'{self.empty_steps} of {len(runner.train_dataloader)} steps of '
-                f'epoch {epoch} had no adversarial sample')
-        # Not before the next epoch: a run resumed inside one goes on counting.
-        self.empty_steps = 0
+        self._tell_of_empty_steps(runner, epoch)
+
+    def _tell_of_empty_steps(self, runner: Runner, epoch: int) -> None:
+        counts = step_counts(runner)
+        empty, steps = counts.get(epoch, (0, 0))
+        if not empty:
+            return
+        if empty < steps:
+            runner.logger.info(f'{empty} of {steps} steps of epoch {epoch} had no '
+                               'adversarial sample')
+            return
+        ever = any(empty < steps for empty, steps in counts.values())
+        runner.logger.warning(
+            f'epoch {epoch} selected nothing: none of its {steps} steps had an '
+            f'adversarial sample under {describe(attacker_of(runner.model).sample_set)}'
+            '. The attack has converged, or is misconfigured: '
+            + ('earlier steps had samples, so probably no candidate exceeds the '
+               'thresholds any more' if ever else
+               'no step has had one yet, so probably the thresholds are too high, or '
+               'the images have no faces'))
 
     def after_train(self, runner: Runner) -> None:
-        """Write the optimised patch."""
+        """Write the optimised patch; tell of steps without samples, of all epochs."""
+        counts = step_counts(runner)
+        whole = [epoch for epoch, (empty, steps) in counts.items() if empty == steps]
+        runner.logger.info(
+            f'{sum(empty for empty, _ in counts.values())} of '
+            f'{sum(steps for _, steps in counts.values())} steps had no adversarial '
+            'sample'
+            + (f'; epochs with none at all: {", ".join(map(str, whole))}'
+               if whole else ''))
         if is_main_process():
             pixels = attacker_of(runner.model).patch.pixels
             for name in ('patch.png', 'patch.npy'):
                 save_patch(Path(runner.work_dir) / name, pixels)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the detector's digest and the count of the current epoch."""
-        checkpoint['empty_steps'] = self.empty_steps
+        """Add the detector's digest."""
         checkpoint['detector_digest'] = attacker_of(runner.model).detector_digest
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check that the checkpoint fits, and go on counting where it stopped.
+        """Check that the checkpoint is of an attack on the same detector.
 
         Raises:
             ValueError: If the checkpoint is of an attack on another detector.
@@ -109,5 +142,3 @@ class PatchHook(Hook):
                 'the checkpoint is of an attack on another detector (digest '
                 f'{checkpoint["detector_digest"][:12]}, configured {digest[:12]}); '
                 'use its detector, or start anew in another --work-dir')
-        if runner._resume:
-            self.empty_steps = checkpoint.get('empty_steps', 0)

@@ -216,7 +216,8 @@ def best_overlaps(
         of the box that has it, (A,) int64, the first on ties, -1 without
         boxes.
     """
-    best = priors.new_zeros(len(priors))
+    best = priors.new_zeros(
+        len(priors), dtype=torch.promote_types(priors.dtype, boxes.dtype))
     index = torch.full_like(best, 0 if len(boxes) else -1, dtype=torch.long)
     bound = above if mode == 'iou' else 0.0
     for prior, box in near_pairs(priors, boxes, bound, max_pairs):
@@ -242,7 +243,8 @@ def best_priors(
         Best IoU (G,) float in [0, 1] and index of the prior (G,) int64, the first
         on ties, -1 without priors.
     """
-    best = boxes.new_zeros(len(boxes))
+    best = boxes.new_zeros(
+        len(boxes), dtype=torch.promote_types(priors.dtype, boxes.dtype))
     index = torch.full_like(best, 0 if len(priors) else -1, dtype=torch.long)
     for prior, box in near_pairs(priors, boxes, max_pairs=max_pairs):
         overlaps = bbox_overlaps(boxes[box], priors[prior], is_aligned=True)

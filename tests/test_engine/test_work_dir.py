@@ -1,0 +1,268 @@
+"""Work dirs: in use, holding results, read-only, full."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmdet_facepatch.attack import load_patch
+from mmdet_facepatch.engine import WorkDirError, claim_work_dir, load_config
+
+NOBODY = 65534
+
+
+def config(folder, **keys):
+    return Config(dict(model=dict(type='X'), work_dir=str(folder), **keys))
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes()
+            for path in sorted(folder.rglob('*')) if path.is_file()}
+
+
+def run(cfg, purpose='train', write=(), **kwargs):
+    """A run that writes files and comes to its end."""
+    with claim_work_dir(cfg, [purpose], **kwargs):
+        for name in write:
+            (Path(cfg.work_dir) / name).write_text('result')
+
+
+def fork(body):
+    """A process that runs ``body(tell)``; returns its id once it has told."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            body(lambda: os.write(write, b'1'))
+        finally:
+            os._exit(1)
+    os.close(write)
+    assert os.read(read, 1) == b'1'
+    os.close(read)
+    return child
+
+
+def end(child):
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+class TestInUse:
+
+    def hold(self, cfg, purpose='train', worker=False):
+        def body(tell):
+            with claim_work_dir(cfg, [purpose]):
+                if worker and not os.fork():
+                    time.sleep(3)
+                    os._exit(0)
+                tell()
+                time.sleep(60)
+        return fork(body)
+
+    @pytest.mark.parametrize('resume', [False, True])
+    def test_a_second_run_is_refused(self, tmp_path, resume):
+        cfg = config(tmp_path / 'work', resume=resume)
+        child = self.hold(cfg)
+        before = contents(tmp_path)
+        for overwrite in (False, True):
+            with pytest.raises(WorkDirError, match='is in use') as error:
+                run(cfg, overwrite=overwrite)
+            assert f'process {child} on ' in str(error.value)
+        assert contents(tmp_path) == before
+        # An evaluation of a training that goes on is no second training.
+        run(cfg, 'report')
+        end(child)
+        run(cfg)
+
+    def test_workers_of_a_killed_run_hold_nothing(self, tmp_path):
+        """A worker outlives its run for seconds; a resumed one need not wait."""
+        cfg = config(tmp_path, resume=True)
+        end(self.hold(cfg, worker=True))
+        run(cfg)
+
+    def test_other_processes_of_the_same_run(self, tmp_path, monkeypatch):
+        """The first of the run decides; the second does not look."""
+        cfg = config(tmp_path, launcher='pytorch')
+        child = self.hold(cfg)
+        monkeypatch.setenv('RANK', '1')
+        run(cfg)
+        monkeypatch.setenv('RANK', '0')
+        with pytest.raises(WorkDirError, match='is in use'):
+            run(cfg)
+        end(child)
+
+
+class TestEarlierResults:
+
+    @pytest.mark.parametrize(('purpose', 'name', 'other'), [
+        ('train', 'epoch_3.pth', 'train_cfg'), ('train', 'patch.npy', 'randomness'),
+        ('train', 'last_checkpoint', 'optim_wrapper'),
+        ('report', 'report.json', 'test_cfg'), ('report', 'report.json', 'load_from')])
+    def test_another_config(self, tmp_path, purpose, name, other):
+        cfg = config(tmp_path, **{other: dict(a=1)})
+        run(cfg, purpose, write=[name])
+        before = contents(tmp_path)
+        changed = config(tmp_path, **{other: dict(a=2)})
+        with pytest.raises(WorkDirError) as error:
+            run(changed, purpose)
+        message = str(error.value)
+        assert f'of another run ({other} of the config differ): {name}. ' in message
+        assert '--resume' in message and '--overwrite' in message
+        assert contents(tmp_path) == before
+        run(cfg, purpose)
+        run(changed, purpose, overwrite=True)
+        with pytest.raises(WorkDirError, match='of another run'):
+            run(cfg, purpose)
+
+    def test_an_interrupted_run_is_not_begun_anew(self, tmp_path):
+        cfg = config(tmp_path)
+        with pytest.raises(KeyboardInterrupt), claim_work_dir(cfg, ['train']):
+            (tmp_path / 'epoch_1.pth').write_text('days of work')
+            raise KeyboardInterrupt
+        with pytest.raises(WorkDirError, match='not come to its end: epoch_1.pth'):
+            run(cfg)
+        run(config(tmp_path, resume=True))
+        run(cfg)
+
+    def test_interrupted_before_it_had_results(self, tmp_path):
+        with pytest.raises(ZeroDivisionError), claim_work_dir(
+                config(tmp_path), ['train']):
+            raise ZeroDivisionError
+        run(config(tmp_path, load_from='other'))
+
+    def test_resuming_from_elsewhere_is_another_run(self, tmp_path):
+        run(config(tmp_path / 'a'), write=['epoch_1.pth'])
+        run(config(tmp_path / 'b'), write=['epoch_1.pth'])
+        with pytest.raises(WorkDirError, match='load_from'):
+            run(config(tmp_path / 'b', resume=True,
+                       load_from=str(tmp_path / 'a' / 'epoch_1.pth')))
+        run(config(tmp_path / 'b', resume=True,
+                   load_from=str(tmp_path / 'b' / 'epoch_1.pth')))
+
+    def test_results_without_a_record(self, tmp_path):
+        (tmp_path / 'best_face_AP.pth').touch()
+        with pytest.raises(WorkDirError, match='left no record.*best_face_AP.pth'):
+            run(config(tmp_path))
+
+    def test_what_the_tools_leave(self, attacked):
+        """The same again, or another seed into the same folder."""
+        def claim(options, purposes):
+            cfg = load_config(str(attacked / 'attack.py'), options,
+                              work_dir=str(attacked / 'attack'))
+            with claim_work_dir(cfg, purposes):
+                pass
+
+        with pytest.raises(WorkDirError, match=r'\(randomness of.*patch.npy'):
+            claim({'randomness.seed': 5}, ['train', 'report'])
+        with pytest.raises(WorkDirError, match=r'\(test_cfg of.*: report.json'):
+            claim({'test_cfg.conditions.patch': 'other.npy'}, ['report'])
+        claim({}, ['train', 'report'])
+
+
+@pytest.fixture
+def unprivileged():
+    """Permissions do not stop root."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(NOBODY)
+    yield
+    os.seteuid(0)
+
+
+class TestCannotBeWritten:
+
+    def closed(self, tmp_path):
+        folder = tmp_path / 'closed'
+        folder.mkdir()
+        (folder / 'report.json').write_text('earlier')
+        for path in (*tmp_path.parents[:2], tmp_path):
+            path.chmod(0o755)
+        folder.chmod(0o555)
+        return folder
+
+    @pytest.mark.parametrize('below', ['.', 'new', 'new/deep'])
+    def test_no_permission(self, tmp_path, request, below):
+        folder = self.closed(tmp_path)
+        request.getfixturevalue('unprivileged')
+        with pytest.raises(WorkDirError) as error:
+            run(config(folder / below), 'report', overwrite=True)
+        assert 'cannot write into work dir' in str(error.value)
+        assert 'Permission denied' in str(error.value)
+        assert '--work-dir' in str(error.value)
+        assert [path.name for path in folder.iterdir()] == ['report.json']
+
+    def test_a_file_in_its_place(self, tmp_path):
+        (tmp_path / 'work').touch()
+        with pytest.raises(WorkDirError, match='cannot write into.*File exists'):
+            run(config(tmp_path / 'work'))
+
+    def test_other_errors_pass(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match='image.jpg'), claim_work_dir(
+                config(tmp_path), ['train']):
+            open('/nowhere/image.jpg')
+
+    def test_read_only_file_system(self, mounted):
+        folder = mounted('size=100k')
+        run(config(folder), write=['epoch_1.pth'])
+        subprocess.run(['mount', '-o', 'remount,ro', str(folder)], check=True)
+        with pytest.raises(WorkDirError, match='Read-only file system'):
+            run(config(folder), overwrite=True)
+        assert (folder / 'epoch_1.pth').read_text() == 'result'
+
+    def test_full_disk(self, mounted, trained, tmp_path):
+        """An attack on a file system of 2 MB, full when it goes on."""
+        folder = mounted('size=2m')
+
+        def attack(**options):
+            cfg = load_config(str(trained / 'attack.py'), options, work_dir=str(folder),
+                              resume='auto')
+            cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+            cfg.experiment_name = f'{tmp_path.name}_{len(options)}'
+            with claim_work_dir(cfg, ['train']):
+                Runner.from_cfg(cfg).train()
+
+        attack()
+        names = ('epoch_1.pth', 'epoch_2.pth', 'last_checkpoint', 'patch.npy',
+                 'patch.png', 'patches/epoch_0002.png')
+        before = {name: (folder / name).read_bytes() for name in names}
+        with pytest.raises(OSError, match='No space'), open(folder / 'fill', 'wb') as f:
+            while True:
+                f.write(bytes(4096))
+                f.flush()
+        longer = {'train_cfg.max_epochs': 3}
+        with pytest.raises(WorkDirError, match='No space left on device') as error:
+            attack(**longer)
+        assert f'cannot write into work dir {folder}' in str(error.value)
+        assert {name: (folder / name).read_bytes() for name in names} == before
+        assert not list(folder.rglob('*.tmp'))
+        (folder / 'fill').unlink()
+        attack(**longer)
+        assert (folder / 'epoch_3.pth').stat().st_size > 0
+        assert load_patch(folder / 'patch.npy').isfinite().all()
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """Mounts a file system in memory, where this is allowed."""
+    folder = tmp_path / 'disk'
+
+    def mount(options):
+        folder.mkdir()
+        done = subprocess.run(['mount', '-t', 'tmpfs', '-o', options, 'tmpfs',
+                               str(folder)], capture_output=True, check=False)
+        if done.returncode:
+            folder.rmdir()
+            pytest.skip('file systems cannot be mounted here')
+        return folder
+
+    yield mount
+    if folder.is_dir():
+        subprocess.run(['umount', '-l', str(folder)], check=True)
