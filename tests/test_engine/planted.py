@@ -17,6 +17,7 @@ class BreakingLoss(AdversarialLoss):
     """In one step (from 1), or from there on, its value or gradient is given.
 
     Args:
+        value: Of the loss, also as text: a config file has no 'inf'.
         rank: The process where it breaks, or None for all.
     """
 
@@ -34,7 +35,7 @@ class BreakingLoss(AdversarialLoss):
             return loss
         if self.gradient is not None:
             loss.register_hook(lambda grad: torch.full_like(grad, self.gradient))
-        return loss if self.value is None else loss * 0 + self.value
+        return loss if self.value is None else loss * 0 + float(self.value)
 
 
 @OPTIMIZERS.register_module(force=True)

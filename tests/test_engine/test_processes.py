@@ -167,6 +167,31 @@ def test_killed_process_ends_the_run_which_resumes(patches, uneven, tmp_path):
                        load_patch(patches['two'] / 'patch.npy'))
 
 
+@pytest.mark.slow
+def test_a_loss_of_one_process_stops_both(uneven, tmp_path):
+    """Only the second has a NaN; both stop, its images are named, all is saved."""
+    cfg = Config.fromfile(uneven['two'])
+    cfg.custom_imports.imports = [*cfg.custom_imports.imports, 'planted']
+    cfg.model.loss = dict(type='BreakingLoss', value='inf', step=3, rank=1)
+    cfg.dump(tmp_path / 'breaking.py')
+    folder = tmp_path / 'work'
+    done = dist_run('dist_attack.sh', tmp_path / 'breaking.py', 2, '--no-report',
+                    '--work-dir', folder, PYTHONPATH=f'{ROOT}:{Path(__file__).parent}')
+    assert done.returncode != 0
+    errors = {line.split('FloatingPointError: ')[1].split(' The ')[0]
+              for line in done.stderr.splitlines() if 'FloatingPointError: ' in line}
+    # Both raise the same, with the two images of the second process.
+    assert len(errors) == 1
+    error = errors.pop()
+    assert 'step 3 (epoch 2): loss_adv is inf' in error
+    assert error.count('/0--Squares/') == 2
+    checkpoint = torch.load(folder / 'stopped.pth', weights_only=False)
+    assert checkpoint['meta']['iter'] == 2
+    assert torch.equal(checkpoint['state_dict']['patch.pixels'],
+                       load_patch(folder / 'stopped.npy'))
+    assert not (folder / 'patch.npy').exists()
+
+
 class TestErrors:
 
     @pytest.fixture(autouse=True)

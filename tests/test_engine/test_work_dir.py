@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdet_facepatch.attack import load_patch
+from mmdet_facepatch.attack import load_patch, save_patch
 from mmdet_facepatch.engine import WorkDirError, claim_work_dir, load_config
 
 NOBODY = 65534
@@ -207,7 +209,21 @@ class TestCannotBeWritten:
     def test_other_errors_pass(self, tmp_path):
         with pytest.raises(FileNotFoundError, match='image.jpg'), claim_work_dir(
                 config(tmp_path), ['train']):
-            open('/nowhere/image.jpg')
+            Path('/nowhere/image.jpg').read_bytes()
+
+    def test_a_patch_that_does_not_fit(self, tmp_path):
+        """The limit on a file's size stands for a disk that fills up."""
+        save_patch(tmp_path / 'patch.npy', torch.zeros(3, 16, 16))
+        before = contents(tmp_path)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with pytest.raises(WorkDirError, match='File too large'), claim_work_dir(
+                config(tmp_path), [], overwrite=True):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+            try:
+                save_patch(tmp_path / 'patch.npy', torch.ones(3, 16, 16))
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert contents(tmp_path) == before
 
     def test_read_only_file_system(self, mounted):
         folder = mounted('size=100k')

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import torch
 from mmdet.engine.hooks import CheckInvalidLossHook
 from mmdet.registry import HOOKS
-from mmengine.dist import all_gather_object, all_reduce, barrier, is_main_process
+from mmengine.dist import all_gather_object, all_reduce, is_main_process
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -203,9 +203,8 @@ class FiniteNumbersHook(CheckInvalidLossHook):
         gathered = all_gather_object((problems, image_names(self._batch)))
         found = [what for theirs, _ in gathered for what in theirs]
         images = [name for theirs, names in gathered if theirs for name in names]
-        saved = self._save(runner)
         # Launchers end all processes when the first is gone: not while one saves.
-        barrier()
+        saved = all_gather_object(self._save(runner))[0]
         raise FloatingPointError(
             f'step {runner.iter + 1} (epoch {runner.epoch + 1}): '
             f'{", ".join(dict.fromkeys(found))}. Images of the batch: '
@@ -216,7 +215,7 @@ class FiniteNumbersHook(CheckInvalidLossHook):
     def _save(self, runner: Runner) -> str:
         """Save what is finite; returns what was saved, for the error."""
         if not is_main_process():
-            return 'The first process has saved what there is.'
+            return ''
         attacker = find_attacker(runner.model)
         folder = Path(runner.work_dir)
         weights = runner.model.state_dict().values()
