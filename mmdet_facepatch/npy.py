@@ -32,14 +32,14 @@ def parse_npy(data: bytes) -> NDArray[Any]:
     shape, fortran, dtype, start = _read_header(data)
     if dtype.hasobject:
         raise ValueError('an array of objects would have to be unpickled')
-    if not all(0 <= length <= _LONGEST for length in shape):
-        raise ValueError(f'damaged npy header: shape {shape}')
     size = math.prod(shape) * dtype.itemsize
     if len(data) - start != size:
         raise ValueError(
             f'an array of shape {shape} and type {dtype} has {size} bytes, there are '
             f'{len(data) - start}'
         )
+    if not all(0 <= length <= _LONGEST for length in shape):
+        raise ValueError(f'damaged npy header: shape {shape}')
     numbers = np.frombuffer(data[start:], dtype=dtype)
     array = numbers.reshape(shape[::-1]).T if fortran else numbers.reshape(shape)
     # A copy can be written to, the bytes cannot.
