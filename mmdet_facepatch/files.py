@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
+
+
+def _written(write: Callable[[BinaryIO], object]) -> bytes:
+    buffer = io.BytesIO()
+    write(buffer)
+    return buffer.getvalue()
 
 
 def write_atomically(
@@ -20,17 +27,17 @@ def write_atomically(
     Args:
         path (str | Path): File to write; its folder must exist.
         write (bytes | callable): The content, or a function that writes it into
-            the binary file it is given.
+            the binary file it is given, which is in memory.
     """
     target = Path(path)
+    # Callables write into memory: numpy hands arrays to C's own buffers, which a
+    # full disk cuts short without an error.
+    content = write if isinstance(write, bytes) else _written(write)
     # Not tempfile: its files are private to the user, and stay so when renamed.
     temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
     try:
         with open(temporary, 'wb') as file:
-            if isinstance(write, bytes):
-                file.write(write)
-            else:
-                write(file)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
