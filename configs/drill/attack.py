@@ -16,4 +16,4 @@ train_dataloader = dict(
     dataset=dict(indices=15, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(indices=1))
 train_cfg = dict(max_epochs=3, val_interval=2)
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=5))
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=3))

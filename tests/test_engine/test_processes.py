@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -154,10 +155,12 @@ def test_killed_process_ends_the_run_which_resumes(patches, uneven, tmp_path):
     cfg.dump(tmp_path / 'killed.py')
     arguments = ('dist_attack.sh', tmp_path / 'killed.py', 2, '--no-report',
                  '--work-dir', tmp_path / 'run', '--resume')
-    # dist_run gives up after five minutes, the time to start included.
     done = dist_run(*arguments, PYTHONPATH=str(tmp_path))
     assert done.returncode != 0
-    assert (tmp_path / 'killed').exists()
+    # The other process gets half a minute to end by itself.
+    took = time.time() - (tmp_path / 'killed').stat().st_mtime
+    print(f'ended {took:.1f} s after the kill')
+    assert took < 90
     assert 'SIGKILL' in done.stderr or 'exitcode  : -9' in done.stderr
     assert not (tmp_path / 'run' / 'patch.npy').exists()
     done = dist_run(*arguments, PYTHONPATH=str(tmp_path))

@@ -245,7 +245,9 @@ class TestResume:
         begin = time.monotonic()
         with pytest.raises(RuntimeError, match='DataLoader worker'):
             train(cfg, custom_hooks=[dict(type='KillWorkerHook')])
-        assert time.monotonic() - begin < 60
+        took = time.monotonic() - begin
+        print(f'ended {took:.1f} s after its start')
+        assert took < 60
         assert_same(train(cfg, resume=True), whole[False])
 
 
