@@ -19,6 +19,9 @@ def write_atomically(
         path (str | Path): File to write; its folder must exist.
         write (bytes | callable): The content, or a function that writes it into
             the binary file it is given.
+
+    Raises:
+        OSError: If the file cannot be written; it names the file.
     """
     target = Path(path)
     # Not tempfile: its files are private to the user, and stay so when renamed.
@@ -32,6 +35,9 @@ def write_atomically(
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        # Of a full disk the error knows no file.
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(target)
         raise

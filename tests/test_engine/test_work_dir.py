@@ -216,7 +216,7 @@ class TestCannotBeWritten:
         save_patch(tmp_path / 'patch.npy', torch.zeros(3, 16, 16))
         before = contents(tmp_path)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        with pytest.raises(WorkDirError, match='File too large'), claim_work_dir(
+        with pytest.raises(WorkDirError, match='File too large.*patch.npy'), claim_work_dir(
                 config(tmp_path), [], overwrite=True):
             resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
             try:
