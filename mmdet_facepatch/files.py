@@ -28,6 +28,9 @@ def write_atomically(
         path (str | Path): File to write; its folder must exist.
         write (bytes | callable): The content, or a function that writes it into
             the binary file it is given, which is in memory.
+
+    Raises:
+        OSError: If the file cannot be written; it names the file.
     """
     target = Path(path)
     # Callables write into memory: numpy hands arrays to C's own buffers, which a
@@ -41,8 +44,11 @@ def write_atomically(
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        # Of a full disk the error knows no file.
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(target)
         raise
 
 
