@@ -1,7 +1,8 @@
 """Random inputs: annotation parser, placement, compositor, metric.
 
-250 each; ``FACEPATCH_FUZZ=1000`` tries a thousand, in 2.3 minutes on one core. What has to hold is stated at each test; what numbers
-have to come out is computed by plain references.
+250 each; ``FACEPATCH_FUZZ=1000`` tries a thousand, in 2.3 minutes on one core. What
+has to hold is stated at each test; what numbers have to come out is computed by plain
+references.
 """
 
 from __future__ import annotations
