@@ -1,7 +1,8 @@
-"""A thousand random inputs each: annotation parser, placement, compositor, metric.
+"""Random inputs: annotation parser, placement, compositor, metric.
 
-``FACEPATCH_FUZZ=N`` tries N. What has to hold is stated at each test; what numbers
-have to come out is computed by plain references.
+250 each; ``FACEPATCH_FUZZ=1000`` tries a thousand, in 2.3 minutes on one core. What
+has to hold is stated at each test; what numbers have to come out is computed by plain
+references.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from mmdet_facepatch.evaluation import (
     write_text_predictions,
 )
 
-EXAMPLES = int(os.environ.get('FACEPATCH_FUZZ', '1000'))
+EXAMPLES = int(os.environ.get('FACEPATCH_FUZZ', '250'))
 
 # Files of predictions are brought to the disk before they are renamed; in memory that
 # takes no time.
