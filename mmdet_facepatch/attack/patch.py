@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -211,11 +210,8 @@ def save_patch(path: str | os.PathLike, pixels: Tensor) -> None:
     values = check_pixels(pixels.detach(), f'patch for {path}').float().cpu()
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == '.npy':
-        # Into a file numpy writes through a buffer of its own, and does not notice
-        # when a full disk refuses the end of it.
-        content = io.BytesIO()
-        np.save(content, values.numpy(), allow_pickle=False)
-        write_atomically(path, content.getvalue())
+        array = values.numpy()
+        write_atomically(path, lambda file: np.save(file, array, allow_pickle=False))
     else:
         eight_bit = (values * 255).round().byte().permute(1, 2, 0)
         picture = Image.fromarray(eight_bit.numpy())

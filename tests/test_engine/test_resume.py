@@ -243,11 +243,16 @@ class TestResume:
     def test_killed_worker_ends_the_run_at_once(self, tmp_path, whole):
         cfg = config(tmp_path / 'run', False, 2, by_epoch=False, interval=1)
         begin = time.monotonic()
-        with pytest.raises(RuntimeError, match='DataLoader worker'):
+        # It may die while a checkpoint is written: mmengine takes every error in
+        # the formatting of its config for one of syntax.
+        with pytest.raises((RuntimeError, SyntaxError)) as error:
             train(cfg, custom_hooks=[dict(type='KillWorkerHook')])
-        took = time.monotonic() - begin
-        print(f'ended {took:.1f} s after its start')
-        assert took < 60
+        assert time.monotonic() - begin < 60
+        assert 'DataLoader worker' in str(error.value.__context__ or error.value)
+        # The first run's loader, as long as it lives, tells of its dead worker in
+        # the middle of whatever else this process does.
+        del error
+        gc.collect()
         assert_same(train(cfg, resume=True), whole[False])
 
 

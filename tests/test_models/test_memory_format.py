@@ -37,7 +37,8 @@ def test_outputs_are_those_of_contiguous_batches(name):
     with torch.no_grad():
         expected = read(model, inputs.contiguous())
         for ours, other in zip(read(model, inputs), expected, strict=True):
-            torch.testing.assert_close(ours, other, rtol=1e-3, atol=1e-4)
+            # Random weights make large numbers; sums of them differ in rounding.
+            assert (ours - other).abs().max() <= 1e-4 * other.abs().max()
 
 
 def test_pooling_is_the_same():

@@ -222,6 +222,9 @@ class FiniteNumbersHook(CheckInvalidLossHook):
         if not _all_finite([value for value in weights if value.is_floating_point()]):
             return ('Weights or statistics are not finite either, so nothing was '
                     'saved; the last checkpoint is from before.')
+        # Checkpoints keep gradients that no step has used yet. These never will be.
+        for optimizer in _optimizers(runner.optim_wrapper):
+            optimizer.zero_grad(set_to_none=True)
         try:
             runner.save_checkpoint(
                 runner.work_dir, f'{STOPPED}.pth',
