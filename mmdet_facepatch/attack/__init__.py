@@ -3,7 +3,11 @@
 from .attacker import PatchAttacker, attacker_of, find_attacker
 from .candidates import Candidates
 from .compositor import PatchCompositor, paste_patch
-from .frozen_detector import build_frozen_detector, detector_digest
+from .frozen_detector import (
+    build_frozen_detector,
+    detector_digest,
+    merge_batch_norms,
+)
 from .losses import (
     AdversarialLoss,
     FocalAdversarialLoss,
@@ -55,6 +59,7 @@ __all__ = [
     'find_attacker',
     'focal_adversarial_objective',
     'load_patch',
+    'merge_batch_norms',
     'paste_patch',
     'patch_boxes',
     'register_reader',

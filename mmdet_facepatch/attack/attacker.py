@@ -110,7 +110,8 @@ class PatchAttacker(BaseModel):
     candidates, :attr:`sample_set` selects among them, :attr:`loss` scores them.
 
     Args:
-        detector: ``dict(config=..., checkpoint=...)``, or a built module, or a
+        detector: ``dict(config=..., checkpoint=...)`` and whatever else
+            :func:`build_frozen_detector` takes, or a built module, or a
             list of these: an ensemble, attacked by one patch. Its dicts may
             have a ``weight`` (1 by default) on their loss, and a ``reader`` in
             place of the common one. Predictions are those of the first.

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
@@ -14,6 +15,7 @@ from mmdet_facepatch.attack import (
     PatchAttacker,
     build_frozen_detector,
     detector_digest,
+    merge_batch_norms,
 )
 from mmdet_facepatch.attack.attacker import all_faces
 
@@ -112,6 +114,44 @@ class TestFrozenDetector:
         detector.neck.norm = Stubborn(8)
         with pytest.raises(ValueError, match=r'SLN: 1 modules stay.*\(neck.norm\)'):
             attacker(detector)
+
+
+class TestMergeBatchNorms:
+
+    def build(self, order):
+        generator = torch.Generator().manual_seed(0)
+        module = ConvModule(3, 3, 3, norm_cfg=dict(type='BN'), order=order)
+        module = module.double().eval().requires_grad_(False)
+        for tensor in [*module.parameters(), *module.buffers()]:
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+        return module
+
+    def run(self, module):
+        generator = torch.Generator().manual_seed(1)
+        image = torch.rand(2, 3, 9, 9, generator=generator).double().requires_grad_()
+        calls = []
+        hook = module.norm.register_forward_hook(lambda *_: calls.append(1))
+        out = module(image)
+        hook.remove()
+        out.square().sum().backward()
+        return out.detach(), image.grad, len(calls)
+
+    def test_same_values_and_gradients_without_a_norm(self):
+        module = self.build(('conv', 'norm', 'act'))
+        digest = detector_digest(module)
+        expected, gradient, calls = self.run(module)
+        merged, merged_gradient, merged_calls = self.run(merge_batch_norms(module))
+        torch.testing.assert_close(merged, expected, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(merged_gradient, gradient, rtol=1e-12, atol=1e-12)
+        assert (calls, merged_calls) == (1, 0)
+        assert detector_digest(module) == digest
+
+    def test_a_norm_before_the_convolution_is_left_alone(self):
+        module = self.build(('norm', 'conv', 'act'))
+        expected, _, _ = self.run(module)
+        merged, _, calls = self.run(merge_batch_norms(module))
+        assert torch.equal(merged, expected) and calls == 1
 
 
 class TestPatchAttacker:

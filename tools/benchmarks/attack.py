@@ -59,14 +59,19 @@ def attack_step(attacker: PatchAttacker, data: dict) -> Callable[[], object]:
 
 
 def bare_step(attacker: PatchAttacker, images: Tensor) -> Callable[[], object]:
-    """A forward pass to the scores and the gradient of their sum in the input."""
+    """A forward pass to the scores and the gradient of their sum in the input.
+
+    The gradient that enters is dense and laid out as the scores are: an expanded
+    one, as ``sum()`` gives, sends convolutions a slower way.
+    """
     detector: Any = attacker.detector
     inputs = detector.data_preprocessor(dict(inputs=list(images)), False)['inputs']
     inputs = inputs.detach().requires_grad_()
 
     def run() -> None:
         scores, _ = detector.bbox_head(detector.extract_feat(inputs))
-        torch.autograd.grad(sum(level.sum() for level in scores), inputs)
+        torch.autograd.grad(
+            scores, inputs, [torch.ones_like(level) for level in scores])
     return run
 
 
