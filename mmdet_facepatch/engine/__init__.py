@@ -10,7 +10,7 @@ from .config import (
 )
 from .evaluation_report import write_evaluation
 from .experiment import Experiment, Job, load_numbers
-from .experiment_report import write_experiment
+from .experiment_report import table_folder, write_experiment
 from .experiment_run import experiment_parser, run_experiment
 from .hooks import (
     AttackRecordHook,
@@ -57,6 +57,7 @@ __all__ = [
     'load_numbers',
     'run_experiment',
     'set_report_option',
+    'table_folder',
     'write_evaluation',
     'write_experiment',
 ]

@@ -174,21 +174,22 @@ class Experiment:
                       if cell['name'] in wanted or cell.get('group') in wanted]
 
     def missing_weights(self) -> dict[str, str]:
-        """Checkpoint that is not there by name of the cell that needs it."""
-        found = {cell['name']: self._missing(cell) for cell in self.cells}
-        return {name: checkpoint for name, checkpoint in found.items() if checkpoint}
+        """What is not there, and what to do, by name of the cell that needs it."""
+        found = {cell['name']: self._reason(cell) for cell in self.cells}
+        return {name: reason for name, reason in found.items() if reason}
 
-    def _missing(self, cell: dict) -> str | None:
-        """A checkpoint that a cell needs and that is not there."""
-        attack = cell.get('attack') or {}
-        for name in {self._detector(cell), attack.get('detector')} - {None}:
-            checkpoint = self.detectors[name]['checkpoint']
-            if '://' not in checkpoint and not Path(checkpoint).is_file():
-                return checkpoint
+    def _reason(self, cell: dict) -> str | None:
+        """Why a cell's detectors cannot be had, or None."""
+        names = [(cell.get('attack') or {}).get('detector'), self._detector(cell)]
+        reasons = [self._missing(name) for name in names if name]
+        return next((reason for reason in reasons if reason), None)
+
+    def _missing(self, name: str) -> str | None:
+        """Why a detector's weights cannot be had, or None."""
+        checkpoint = self.detectors[name]['checkpoint']
+        if '://' not in checkpoint and not Path(checkpoint).is_file():
+            return f'there is no checkpoint {checkpoint}; train it first'
         return None
-
-    def _has_weights(self, cell: dict) -> bool:
-        return self._missing(cell) is None
 
     def first_jobs(self) -> list[Job]:
         """Jobs that wait for no other: clean images and attacks, each once."""
@@ -239,7 +240,7 @@ class Experiment:
 
     def finished_attack(self, cell: dict) -> Job | None:
         """The attack of a cell if it has one that is done."""
-        if not self._has_weights(cell):
+        if self._reason(cell):
             return None
         attack = self.attack_job(cell)
         return attack if attack is not None and attack.done else None
@@ -275,7 +276,7 @@ class Experiment:
         return {name: job for name, job in jobs.items() if job.done}
 
     def _ready(self, cell: dict) -> bool:
-        if not self._has_weights(cell):
+        if self._reason(cell):
             return False
         attack = self.attack_job(cell)
         clean = self.clean_job(self._detector(cell))
@@ -318,11 +319,15 @@ class Experiment:
         identity.update(
             model=model,
             detector=Config.fromfile(paths['config']).to_dict()['model'],
-            weights=self._digest(paths['checkpoint'], detector_file_digest),
+            weights=self._weights(paths),
             data=self._digest(content[loader]['dataset'], data_digest))
         return json.loads(json.dumps(by_content(identity)))
 
-    def _digest(self, source: Any, function: Any) -> str:
+    def _weights(self, detector: dict) -> str:
+        """Digest of a detector's checkpoint."""
+        return self._digest(detector['checkpoint'], detector_file_digest)
+
+    def _digest(self, source: Any, function: Any) -> Any:
         key = f'{function.__name__} {json.dumps(source, sort_keys=True)}'
         if key not in self._digests:
             self._digests[key] = function(source)

@@ -41,8 +41,9 @@ def write_experiment(experiment: Experiment, folder: str | Path, data: str,
 
     ``table.json`` has ``kind`` ('experiment' or 'matrix'), ``title``, ``config``,
     ``data``, ``command``, ``seeds``, ``held_out``, ``data_sets`` (what is reported
-    on, what is optimised on, and what each detector was trained on), ``matrix``, and
-    ``cells``, each with ``name``, ``group`` and ``seed``, ``detector``, ``paper``,
+    on, what is optimised on, and what each detector was trained on), ``detectors``
+    (config and checkpoint), ``matrix``, and ``cells``, each with ``name``, ``group``
+    and ``seed``, ``detector``, ``shows`` ('clean', 'init' or 'attack'), ``paper``,
     ``numbers``, ``intervals`` (number -> two ends), ``folder`` and ``attack_folder``,
     and ``manifest``: of evaluation and attack the digest of its config (with which
     the folder's name ends), of weights, data and patch, the budget, time and
@@ -69,6 +70,8 @@ def write_experiment(experiment: Experiment, folder: str | Path, data: str,
         title=experiment.title, config=str(Path(experiment.path).absolute()),
         data=data, command=_command(experiment, data, root), seeds=experiment.seeds,
         held_out=experiment.held_out, data_sets=_data_sets(experiment),
+        detectors={name: dict(experiment.detectors[name])
+                   for name in _used_detectors(experiment)},
         matrix=experiment.matrix and dict(
             patches=list(experiment.matrix['patches']),
             detectors=experiment.matrix['detectors']),
@@ -103,12 +106,9 @@ def _data_sets(experiment: Experiment) -> dict[str, Any]:
     if attacks and attacks[0] is not None:
         found['optimised'] = describe_data(
             attacks[0].config.train_dataloader.dataset.to_dict())
-    used = dict.fromkeys(
-        cell.get('detector', experiment.default_detector)
-        for cell in experiment.all_cells)
     detectors: dict[str, Any] = {}
     described: dict[str, Any] = {}
-    for name in used:
+    for name in _used_detectors(experiment):
         path = experiment.detectors[name]['config']
         loader = Config.fromfile(path).get('train_dataloader')
         dataset = loader.dataset.to_dict() if loader else {}
@@ -117,6 +117,14 @@ def _data_sets(experiment: Experiment) -> dict[str, Any]:
             described[key] = describe_data(dataset) if dataset else None
         detectors[name] = described[key]
     return dict(found, detectors=detectors)
+
+
+def _used_detectors(experiment: Experiment) -> list[str]:
+    """Names of the detectors that cells attack or are evaluated on."""
+    names = [name for cell in experiment.all_cells for name in (
+        cell.get('detector', experiment.default_detector),
+        (cell.get('attack') or {}).get('detector'))]
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _row(experiment: Experiment, cell: Mapping[str, Any],
@@ -130,6 +138,8 @@ def _row(experiment: Experiment, cell: Mapping[str, Any],
         name=cell['name'], group=cell.get('group'),
         seed=(cell.get('attack') or {}).get('seed'),
         detector=cell.get('detector', experiment.default_detector),
+        shows='attack' if cell.get('attack') else 'init' if cell.get('patch') else
+        'clean',
         paper=cell.get('paper') or {},
         numbers={key: _null(numbers[key]) for key in _wanted() if key in numbers},
         intervals={

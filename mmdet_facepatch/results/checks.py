@@ -230,8 +230,8 @@ class SimilarityCheck:
     def _compare(self, evidence: Evidence, one: Row, two: Row) -> Result:
         similarity = patch_similarity(*(self._patch(evidence, row)
                                         for row in (one, two)))
-        alike = similarity.coarse >= self.least
-        verdict = (DISAGREES if not alike else
+        verdict = (NOT_MEASURED if math.isnan(similarity.coarse) else
+                   DISAGREES if similarity.coarse < self.least else
                    AGREES if similarity.coarse > similarity.chance else
                    f'{UNDECIDED} (no more than chance)')
         return dict(

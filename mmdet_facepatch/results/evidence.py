@@ -61,13 +61,16 @@ class Evidence:
 
     def patch(self, row: Row) -> NDArray[np.float32]:
         """The optimised patch of a row, (3, H, W) in [0, 1]."""
-        folder = self._folder('attack', row['attack_folder'])
-        return load_patch(folder / 'patch.npy').numpy()
+        return load_patch(self.attack_folder(row) / 'patch.npy').numpy()
 
     def initial_patch(self, row: Row) -> NDArray[np.float32]:
         """What the patch of a row started from, in 8 bits, (3, H, W) in [0, 1]."""
-        folder = self._folder('attack', row['attack_folder'])
-        return load_patch(folder / 'patches' / 'epoch_0000.png').numpy()
+        start = self.attack_folder(row) / 'patches' / 'epoch_0000.png'
+        return load_patch(start).numpy()
+
+    def attack_folder(self, row: Row) -> Path:
+        """Work dir of a row's attack."""
+        return self._folder('attack', row['attack_folder'])
 
     def _folder(self, kind: str, recorded: str) -> Path:
         # What is recorded is relative to the repository, or the last part only.

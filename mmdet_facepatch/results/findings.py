@@ -106,9 +106,8 @@ def _judge(finding: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
         results = check.run(evidence)
         checks.append(dict(
             type=config['type'], statement=check.statement,
-            number=getattr(check, 'number', None), expect=getattr(check, 'expect', None),
-            margin=getattr(check, 'margin', None),
-            factor=getattr(check, 'factor', None),
+            **{key: getattr(check, key, None)
+               for key in ('number', 'expect', 'margin', 'factor')},
             verdict=summarise([r['verdict'] for r in results], 'comparisons'),
             results=results))
     return dict(key=finding['key'], claim=finding['claim'],

@@ -16,7 +16,8 @@ class Similarity:
 
     Attributes:
         pixels (float): Of all pixels and channels; NaN for a constant patch.
-        coarse (float): Of the means of blocks, in which noise averages out.
+        coarse (float): Of the means of blocks, in which noise averages out; NaN
+            where they are constant.
         chance (float): The value that 97.5 % of the coarse correlations lie below
             when the second patch is shifted around its border.
     """
