@@ -80,6 +80,26 @@ class TestCourse:
         assert cfg.train_cfg.val_interval == 1
 
 
+    @pytest.mark.parametrize('held_out', [0, 1])
+    def test_attacks_do_not_share_their_parts(self, experiment_file, attacked, tmp_path,
+                                              held_out):
+        """The data config serves all of them, and is not changed by any."""
+        cfg = Config.fromfile(experiment_file)
+        cfg.held_out = held_out
+        cfg.cells = [dict(name=str(half), attack=dict(method='iou', half=half))
+                     for half in (0, 1)] + [dict(name='all', attack=dict(method='iou'))]
+        cfg.dump(tmp_path / 'halves.py')
+        attack = Config.fromfile(attacked / 'attack.py')
+        data = Config(dict(train_dataloader=attack.train_dataloader.to_dict(),
+                           val_dataloader=attack.val_dataloader.to_dict()))
+        experiment = Experiment(str(tmp_path / 'halves.py'), data, tmp_path)
+        one, two, whole = (
+            image_ids(experiment.attack_job(cell).config.train_dataloader.dataset
+                      .to_dict()) for cell in experiment.cells)
+        assert sorted([*one, *two]) == sorted(whole)
+        assert len(whole) == 4 - held_out and not set(one) & set(two)
+
+
 class TestSeeds:
 
     def build(self, experiment_file, root, **changes):
