@@ -127,14 +127,15 @@ def _matrix_tables(matrix: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
 
 
 def _interval_table(rows: Sequence[Row]) -> str:
-    """Each cell with its intervals; after the seeds of a cell, mean and range."""
+    """Cells that were run with intervals; after the seeds of one, mean and range."""
+    done = [row for row in rows if row['numbers']]
     lines: dict[str, list[str]] = {}
-    for index, row in enumerate(rows):
+    for index, row in enumerate(done):
         lines[row['name']] = [_with_interval(row, *how) for how in _UNCERTAIN.values()]
         group = row.get('group')
-        following = rows[index + 1] if index + 1 < len(rows) else {}
-        if group and following.get('group') != group:
-            members = [r for r in rows if r.get('group') == group]
+        following = done[index + 1] if index + 1 < len(done) else {}
+        members = [r for r in done if group and r.get('group') == group]
+        if len(members) > 1 and following.get('group') != group:
             lines[f'{group}, mean (lowest..highest)'] = [
                 _with_range(members, *how) for how in _UNCERTAIN.values()]
     return markdown_table(

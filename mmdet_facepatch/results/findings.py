@@ -16,7 +16,7 @@ from ..engine.experiment_tables import markdown_table
 from ..engine.manifest import portable, software_versions
 from ..files import write_atomically
 from .evidence import Evidence
-from .verdicts import base, summarise
+from .verdicts import NOT_MEASURED, base, summarise
 
 #: Version of findings.json.
 SCHEMA_VERSION = 1
@@ -91,11 +91,17 @@ def findings_blocks(content: Mapping[str, Any]) -> list[str]:
         f'({finding["key"]})': [finding['claim'], f'**{finding["verdict"]}**']
         for finding in content['findings']})]
     for finding in content['findings']:
+        measured = [c for c in finding['checks'] if c['verdict'] != NOT_MEASURED]
+        missing = [c for c in finding['checks'] if c['verdict'] == NOT_MEASURED]
         blocks.append(markdown_table(
             f'({finding["key"]}) {finding["claim"]}',
             ['measured; of several, the one that speaks most against it', 'verdict'],
             {check['statement']: [_measured(check), check['verdict']]
-             for check in finding['checks']}))
+             for check in measured}) if measured else
+            f'**({finding["key"]}) {finding["claim"]}**')
+        if missing:
+            blocks.append('Not measured: ' + '; '.join(
+                f'{check["statement"]} ({_measured(check)})' for check in missing) + '.')
     return blocks
 
 
@@ -118,7 +124,7 @@ def _judge(finding: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
 def _measured(check: Mapping[str, Any]) -> str:
     """The weakest result in words and numbers."""
     known = [result for result in check['results']
-             if base(result['verdict']) != 'not measured']
+             if base(result['verdict']) != NOT_MEASURED]
     if not known:
         reasons = dict.fromkeys(r.get('reason', 'not run') for r in check['results'])
         return '; '.join(reasons)

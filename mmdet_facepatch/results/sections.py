@@ -21,7 +21,7 @@ from ..engine.experiment_tables import experiment_tables, markdown_table, number
 from .collect import Entry
 from .findings import findings_blocks
 
-SECTIONS = Registry('section of RESULTS.md')
+SECTIONS = Registry('section of RESULTS.md', locations=[__name__])
 
 # Kinds in the order in which they are shown; others follow.
 ORDER = ('findings', 'experiment', 'matrix', 'face_likeness', 'table')
