@@ -100,8 +100,8 @@ def findings_blocks(content: Mapping[str, Any]) -> list[str]:
              for check in measured}) if measured else
             f'**({finding["key"]}) {finding["claim"]}**')
         if missing:
-            blocks.append('Not measured: ' + '; '.join(
-                f'{check["statement"]} ({_measured(check)})' for check in missing) + '.')
+            named = [f'{check["statement"]} ({_measured(check)})' for check in missing]
+            blocks.append(f'Not measured: {"; ".join(named)}.')
     return blocks
 
 

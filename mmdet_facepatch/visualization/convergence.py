@@ -57,6 +57,9 @@ def plot_convergence(
         axes.grid(alpha=0.3)
     left.set_title('objective (maximised)', fontsize='medium')
     right.set_title('recall (%) of held-out training images', fontsize='medium')
+    # The margin above stays, which an earlier limit would take away.
+    right.update_datalim([(1, 0)])
+    right.autoscale_view()
     right.set_ylim(bottom=0)
     found = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
     figure.legend(list(found.values()), list(found), ncols=3, fontsize='small',
