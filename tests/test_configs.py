@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
 
 from mmdet_facepatch.engine import Experiment
@@ -22,9 +22,11 @@ SUBSET = [name for name in DETECTORS if name.endswith('_subset.py')]
 
 
 EXPERIMENTS = [name for name in ALL if name.startswith(('experiments/', 'transfer/'))]
+FINDINGS = [name for name in ALL if name.startswith('findings/')]
 
 
-@pytest.mark.parametrize('name', [name for name in ALL if name not in EXPERIMENTS])
+@pytest.mark.parametrize(
+    'name', [name for name in ALL if name not in [*EXPERIMENTS, *FINDINGS]])
 def test_loads(name):
     assert Config.fromfile(ROOT / name).train_dataloader.dataset.pipeline
 
@@ -40,6 +42,24 @@ def test_experiment_names_what_exists(name, tmp_path):
         assert Path(path).is_file()
     for detector in experiment.detectors.values():
         assert Path(detector['config']).is_file()
+
+
+@pytest.mark.parametrize('name', FINDINGS)
+def test_findings_name_what_exists(name, tmp_path):
+    """Every check can be built, and every cell that it names is in its experiment."""
+    paths = {Path(path).stem: path for path in EXPERIMENTS}
+    known: dict[str, set[str]] = {}
+    for finding in Config.fromfile(ROOT / name).to_dict()['findings']:
+        assert finding['checks']
+        for config in finding['checks']:
+            check = TASK_UTILS.build(config)
+            if check.experiment not in known:
+                experiment = Experiment(
+                    str(ROOT / paths[check.experiment]), Config(), tmp_path)
+                known[check.experiment] = {
+                    cell.get('group') or cell['name'] for cell in experiment.all_cells}
+            named = [*check.cells, *getattr(check, 'references', [])]
+            assert set(named) <= known[check.experiment], check.statement
 
 
 @pytest.mark.parametrize('name', DETECTORS)

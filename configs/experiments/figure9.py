@@ -1,4 +1,4 @@
-# Figure 9: two disjoint halves of the training images.
+# Figure 9: two disjoint halves of the training images (without those held out).
 _base_ = ['_base_/subset_zoo.py']
 title = 'Figure 9: patches of two halves of the training data'
 figure = 'evolution'

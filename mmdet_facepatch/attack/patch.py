@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..files import write_atomically
 from ..npy import parse_npy
 from .compositor import resize_area
 from .face_crop import dataset_face
+from .manifest import check_against_manifest
 
 Size = int | Sequence[int]
 
@@ -221,6 +223,9 @@ def save_patch(path: str | os.PathLike, pixels: Tensor) -> None:
 def load_patch(path: str | os.PathLike, size: Size | None = None) -> Tensor:
     """Read a patch; nothing in the file is executed.
 
+    Beside a published patch lies its manifest, ``NAME.json``, with the SHA-256 that
+    the file must have (see :mod:`mmdet_facepatch.results.publish`).
+
     Args:
         path: ``.npy`` with (3, H, W) floating values in [0, 1], or an 8-bit RGB
             image (divided by 255; a rotation noted in its EXIF data is applied).
@@ -232,18 +237,24 @@ def load_patch(path: str | os.PathLike, size: Size | None = None) -> Tensor:
     Raises:
         FileNotFoundError: If there is no such file.
         TypeError: If a ``.npy`` file is not floating.
-        ValueError: If the file cannot be read or holds no patch of that size.
+        ValueError: If the file cannot be read, holds no patch of that size, or is
+            not the one that the manifest beside it tells of.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'patch file {path} does not exist')
-    read = _read_npy if path.suffix.lower() == '.npy' else _read_image
-    return check_pixels(read(path), f'patch file {path}', size).float()
-
-
-def _read_npy(path: Path) -> Tensor:
     try:
-        return torch.from_numpy(_native(parse_npy(path.read_bytes())))
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f'patch file {path}: not readable: {error}') from error
+    check_against_manifest(path, content)
+    read = _read_npy if path.suffix.lower() == '.npy' else _read_image
+    return check_pixels(read(path, content), f'patch file {path}', size).float()
+
+
+def _read_npy(path: Path, content: bytes) -> Tensor:
+    try:
+        return torch.from_numpy(_native(parse_npy(content)))
     # Unfit headers, pickled objects, truncated data, dtypes torch does not have.
     except (ValueError, TypeError, OSError) as error:
         raise ValueError(
@@ -256,9 +267,9 @@ def _native(values: np.ndarray) -> np.ndarray:
     return values.astype(values.dtype.newbyteorder('='), copy=False)
 
 
-def _read_image(path: Path) -> Tensor:
+def _read_image(path: Path, content: bytes) -> Tensor:
     try:
-        with Image.open(path) as file:
+        with Image.open(io.BytesIO(content)) as file:
             _check_picture(file)
             image = ImageOps.exif_transpose(file)
             image.load()

@@ -1,5 +1,6 @@
 """Loops, hooks and the reading of configs."""
 
+from .attack_record import load_attack_record
 from .checkpoints import AtomicLocalBackend, damage_of, find_intact_checkpoint
 from .config import (
     add_common_arguments,
@@ -9,9 +10,10 @@ from .config import (
 )
 from .evaluation_report import write_evaluation
 from .experiment import Experiment, Job, load_numbers
-from .experiment_report import write_experiment
+from .experiment_report import table_folder, write_experiment
 from .experiment_run import experiment_parser, run_experiment
 from .hooks import (
+    AttackRecordHook,
     EvaluationReportHook,
     FiniteNumbersHook,
     PatchHook,
@@ -27,6 +29,7 @@ from .work_dir import WorkDirError, claim_work_dir
 
 __all__ = [
     'AtomicLocalBackend',
+    'AttackRecordHook',
     'EvaluationReportHook',
     'Experiment',
     'FiniteNumbersHook',
@@ -49,10 +52,12 @@ __all__ = [
     'experiment_parser',
     'find_intact_checkpoint',
     'keep_freed_memory',
+    'load_attack_record',
     'load_config',
     'load_numbers',
     'run_experiment',
     'set_report_option',
+    'table_folder',
     'write_evaluation',
     'write_experiment',
 ]

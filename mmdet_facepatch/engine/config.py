@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import difflib
 import inspect
 import os
@@ -81,7 +82,8 @@ def load_config(
         raise FileNotFoundError(f'config {path} does not exist')
     cfg = Config.fromfile(path)
     for key, value in (overlay or {}).items():
-        cfg[key] = value
+        # A copy: the overlay may serve several configs, which are changed later.
+        cfg[key] = copy.deepcopy(value)
     if options:
         _check_keys(cfg, options)
         cfg.merge_from_dict(options)

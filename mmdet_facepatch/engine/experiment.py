@@ -12,26 +12,26 @@ its content: config, detector, data and patch.
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mmdet.registry import DATASETS
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
-from mmengine.runner import CheckpointLoader
 
 from ..evaluation import load_report
 from ..files import write_atomically
 from .config import load_config
+from .data_split import hold_out, image_ids, take_half
+from .digests import by_content, content_digest, data_digest, detector_file_digest
+from .experiment_cells import check_cells, expand_seeds, matrix_cells
+from .manifest import software_versions
 
-# What a finished job leaves last.
+# What a finished job leaves last, and what it says of its run.
 DONE = 'done.json'
+RUN = 'run.json'
 CLEAN = 'clean'
 PATCH = 'patch'
 
@@ -58,7 +58,14 @@ class Job:
     def done(self) -> bool:
         """Whether it has been run to its end, with this very content."""
         path = self.folder / DONE
-        return path.is_file() and json.loads(path.read_text()) == self.identity
+        return (path.is_file() and json.loads(path.read_text()) == self.identity
+                and (self.kind == 'attack' or self.predictions.is_file()))
+
+    @property
+    def predictions(self) -> Path:
+        """The detections that an evaluation leaves, for paired comparisons."""
+        condition = next(iter(self.config.test_cfg.conditions))
+        return self.folder / 'predictions' / f'{condition}.npz'
 
     @property
     def arguments(self) -> list[str]:
@@ -68,62 +75,23 @@ class Job:
         if self.kind == 'attack':
             return [*common, '--no-report', '--resume']
         # The folder is named by its content: nothing else can be lost.
-        return [*common, '--report-only', '--overwrite']
+        return [*common, '--report-only', '--overwrite', '--save-predictions', 'npz']
 
     def prepare(self) -> None:
         """Make the folder, with the job's config."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config.dump(str(self.folder / 'job.py'))
 
-    def finish(self) -> None:
-        """Mark it as done; only after its run has succeeded."""
+    def finish(self, seconds: float | None = None) -> None:
+        """Mark it as done; only after its run has succeeded.
+
+        Args:
+            seconds: Time that the run took, of an interrupted one the last part.
+        """
+        run = dict(versions=software_versions(), seconds=seconds)
+        write_atomically(self.folder / RUN, f'{json.dumps(run, indent=2)}\n'.encode())
         content = json.dumps(self.identity, indent=2, sort_keys=True)
         write_atomically(self.folder / DONE, f'{content}\n'.encode())
-
-
-def content_digest(content: Any) -> str:
-    """12 hexadecimal digits of what a job depends on, as canonical JSON."""
-    text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
-def data_digest(dataset: dict) -> str:
-    """SHA-256 of what a data set holds: images by name and size, and faces.
-
-    Args:
-        dataset: mmdet config of the data set.
-
-    Returns:
-        64 hexadecimal digits. The pipeline does not count; it stands in the
-        config.
-    """
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        built = DATASETS.build(dict(copy.deepcopy(dataset), pipeline=[]))
-    digest = hashlib.sha256()
-    for index in range(len(built)):
-        info = built.get_data_info(index)
-        faces = [[float(v) for v in face['bbox']] for face in info['instances']]
-        size = Path(info['img_path']).stat().st_size
-        digest.update(json.dumps([str(info['img_id']), size, faces]).encode())
-    return digest.hexdigest()
-
-
-def detector_file_digest(checkpoint: str) -> str:
-    """SHA-256 of a checkpoint, also of one that is named by a scheme or URL."""
-    if Path(checkpoint).is_file():
-        return file_digest(checkpoint)
-    state = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    state = state.get('state_dict', state)
-    digest = hashlib.sha256()
-    for key in sorted(state):
-        digest.update(key.encode())
-        digest.update(state[key].contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 class Experiment:
@@ -139,8 +107,9 @@ class Experiment:
               default;
             - ``patch``: an init that is pasted as it is, or
             - ``attack``: ``method``, and optionally ``detector``, ``init``,
-              ``half`` (0 or 1: every second training image) and ``options``
-              (keys of the attack config to override);
+              ``half`` (0 or 1: every second training image), ``seed`` (of the
+              noise that it starts from, and of the run) and ``options`` (keys of
+              the attack config to override);
             - ``placement``: of attack and evaluation;
             - ``removed`` and ``scale``: how the patch is changed after that, see
               :meth:`PastePatch.set_patch`;
@@ -150,22 +119,22 @@ class Experiment:
 
             In place of ``cells`` there may be a ``matrix``: ``patches`` (name ->
             keys of a cell) and ``detectors`` (names), each patch on each
-            detector.
+            detector. ``seeds`` makes of every cell with an attack one for each
+            seed. ``held_out`` takes that many images, spread evenly, out of the
+            training set of all attacks and validates on them after every epoch.
         data: Config whose dataloaders and evaluators are used.
         root: Folder of all jobs.
         options: Keys to override in every job's config.
+        seeds: In place of the config's.
 
     Raises:
         ValueError: If a cell has an unknown key, detector or method, both a
             patch and an attack, or a name that is taken.
     """
 
-    CELL_KEYS = frozenset({'name', 'detector', 'patch', 'attack', 'placement',
-                           'removed', 'scale', 'paper'})
-    ATTACK_KEYS = frozenset({'method', 'detector', 'init', 'half', 'options'})
-
     def __init__(self, path: str, data: Config, root: str | Path,
-                 options: dict | None = None) -> None:
+                 options: dict | None = None,
+                 seeds: Sequence[int] | None = None) -> None:
         if not Path(path).is_file():
             raise FileNotFoundError(f'experiment config {path} does not exist')
         cfg = Config.fromfile(path)
@@ -174,37 +143,53 @@ class Experiment:
         self.detectors: dict[str, dict] = cfg.detectors.to_dict()
         self.methods: dict[str, str] = cfg.attacks.to_dict()
         self.matrix: dict | None = cfg.to_dict().get('matrix')
-        self.cells: list[dict] = (
-            _matrix_cells(self.matrix) if self.matrix else
-            [dict(cell) for cell in cfg.to_dict()['cells']])
         self.figure: str | None = cfg.get('figure')
+        self.held_out: int = cfg.get('held_out') or 0
+        self.configured_seeds = list(cfg.get('seeds', ()))
+        self.seeds = self.configured_seeds if seeds is None else list(seeds)
         self.data, self.root, self.options = data, Path(root), options or {}
-        self._digests: dict[str, str] = {}
-        self._check_cells()
+        self._digests: dict[str, Any] = {}
+        self._jobs: dict[str, Job] = {}
+        cells: list[dict] = (matrix_cells(self.matrix) if self.matrix else
+                             cfg.to_dict()['cells'])
+        check_cells(cells, path, self.detectors, self.methods)
+        self.cells = self.all_cells = expand_seeds(cells, self.seeds)
 
     def select(self, names: Iterable[str]) -> None:
-        """Keep the named cells only.
+        """Run the named cells only; tables still have all.
+
+        Args:
+            names: Of cells, or of what they were before they got seeds.
 
         Raises:
             ValueError: If there is no such cell.
         """
         wanted = list(names)
         known = [cell['name'] for cell in self.cells]
-        unknown = [name for name in wanted if name not in known]
+        groups = {cell.get('group') for cell in self.cells}
+        unknown = [name for name in wanted if name not in known and name not in groups]
         if unknown:
             raise ValueError(f'{self.path} has no cell {unknown}; it has {known}')
-        self.cells = [cell for cell in self.cells if cell['name'] in wanted]
+        self.cells = [cell for cell in self.cells
+                      if cell['name'] in wanted or cell.get('group') in wanted]
 
     def missing_weights(self) -> dict[str, str]:
-        """Checkpoint that is not there by name of the cell that needs it."""
-        found = {}
-        for cell in self.cells:
-            attack = cell.get('attack') or {}
-            for name in (attack.get('detector'), self._detector(cell)):
-                checkpoint = self.detectors[name]['checkpoint'] if name else ''
-                if name and '://' not in checkpoint and not Path(checkpoint).is_file():
-                    found[cell['name']] = checkpoint
-        return found
+        """What is not there, and what to do, by name of the cell that needs it."""
+        found = {cell['name']: self._reason(cell) for cell in self.cells}
+        return {name: reason for name, reason in found.items() if reason}
+
+    def _reason(self, cell: dict) -> str | None:
+        """Why a cell's detectors cannot be had, or None."""
+        names = [(cell.get('attack') or {}).get('detector'), self._detector(cell)]
+        reasons = [self._missing(name) for name in names if name]
+        return next((reason for reason in reasons if reason), None)
+
+    def _missing(self, name: str) -> str | None:
+        """Why a detector's weights cannot be had, or None."""
+        checkpoint = self.detectors[name]['checkpoint']
+        if '://' not in checkpoint and not Path(checkpoint).is_file():
+            return f'there is no checkpoint {checkpoint}; train it first'
+        return None
 
     def first_jobs(self) -> list[Job]:
         """Jobs that wait for no other: clean images and attacks, each once."""
@@ -219,29 +204,46 @@ class Experiment:
 
     def clean_job(self, detector: str) -> Job:
         """Evaluation of a detector on the clean images."""
-        return self._evaluation(f'{CLEAN} {detector}', detector, {CLEAN: None}, None)
+        return self._kept(f'{CLEAN} {detector}', lambda: self._evaluation(
+            f'{CLEAN} {detector}', detector, {CLEAN: None}, None))
 
     def attack_job(self, cell: dict) -> Job | None:
         """The attack whose patch a cell shows, or None."""
-        attack = cell.get('attack')
-        if attack is None:
+        if cell.get('attack') is None:
             return None
+        return self._kept(json.dumps(cell, sort_keys=True),
+                          lambda: self._attack(cell))
+
+    def _attack(self, cell: dict) -> Job:
+        attack = cell['attack']
         method = attack['method']
         cfg = load_config(self.methods[method], overlay=self.data)
         detector = attack.get('detector', self._detector(cell))
         self._set_model(cfg, detector, cell)
         if attack.get('init'):
             cfg.model.patch.init = attack['init']
-        # The cells are what is measured; nothing is held out meanwhile.
-        cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+        if 'seed' in attack:
+            _set_seed(cfg, attack['seed'])
+        if self.held_out:
+            hold_out(cfg, self.held_out, self._ids)
+        else:
+            cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
         if 'half' in attack:
-            _take_half(cfg.train_dataloader.dataset, attack['half'])
+            take_half(cfg.train_dataloader.dataset, attack['half'], self._ids)
+        _record_course(cfg)
         cfg.merge_from_dict({**attack.get('options', {}), **self.options})
         keys = ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
                 'randomness')
         identity = self._identity(cfg, detector, 'train_dataloader', keys)
         name = f'{method} {detector} {cell["name"]}'
         return self._job('attack', name, f'{method}_{detector}', cfg, identity)
+
+    def finished_attack(self, cell: dict) -> Job | None:
+        """The attack of a cell if it has one that is done."""
+        if self._reason(cell):
+            return None
+        attack = self.attack_job(cell)
+        return attack if attack is not None and attack.done else None
 
     def evaluation_job(self, cell: dict) -> Job:
         """Evaluation of a cell; its first jobs have to be done.
@@ -269,12 +271,12 @@ class Experiment:
 
     def finished(self) -> dict[str, Job]:
         """Evaluation by name of the cell, of the cells that are done."""
-        jobs = {cell['name']: self.evaluation_job(cell) for cell in self.cells
+        jobs = {cell['name']: self.evaluation_job(cell) for cell in self.all_cells
                 if self._ready(cell)}
         return {name: job for name, job in jobs.items() if job.done}
 
     def _ready(self, cell: dict) -> bool:
-        if cell['name'] in self.missing_weights():
+        if self._reason(cell):
             return False
         attack = self.attack_job(cell)
         clean = self.clean_job(self._detector(cell))
@@ -317,15 +319,28 @@ class Experiment:
         identity.update(
             model=model,
             detector=Config.fromfile(paths['config']).to_dict()['model'],
-            weights=self._digest(paths['checkpoint'], detector_file_digest),
+            weights=self._weights(paths),
             data=self._digest(content[loader]['dataset'], data_digest))
-        return json.loads(json.dumps(_by_content(identity)))
+        return json.loads(json.dumps(by_content(identity)))
 
-    def _digest(self, source: Any, function: Any) -> str:
-        key = json.dumps(source, sort_keys=True)
+    def _weights(self, detector: dict) -> str:
+        """Digest of a detector's checkpoint."""
+        return self._digest(detector['checkpoint'], detector_file_digest)
+
+    def _digest(self, source: Any, function: Any) -> Any:
+        key = f'{function.__name__} {json.dumps(source, sort_keys=True)}'
         if key not in self._digests:
             self._digests[key] = function(source)
         return self._digests[key]
+
+    def _ids(self, dataset: dict) -> list[str]:
+        return self._digest(dataset, image_ids)
+
+    def _kept(self, key: str, make: Callable[[], Job]) -> Job:
+        """A job is made once: its config is read, and parts of the data."""
+        if key not in self._jobs:
+            self._jobs[key] = make()
+        return self._jobs[key]
 
     def _job(self, kind: str, name: str, slug: str, cfg: Config,
              identity: dict) -> Job:
@@ -341,43 +356,6 @@ class Experiment:
     def _detector(self, cell: dict) -> str:
         return cell.get('detector', self.default_detector)
 
-    def _check_cells(self) -> None:
-        seen = set()
-        for cell in self.cells:
-            name = cell.get('name')
-            if not name or name in seen:
-                raise ValueError(f'{self.path}: each cell needs a name of its own; '
-                                 f'{name!r} is missing or taken')
-            seen.add(name)
-            attack = cell.get('attack') or {}
-            unknown = (set(cell) - self.CELL_KEYS) | (set(attack) - self.ATTACK_KEYS)
-            if unknown:
-                raise ValueError(f'{self.path}: cell {name!r} has unknown keys '
-                                 f'{sorted(unknown)}')
-            if attack and cell.get('patch'):
-                raise ValueError(f'{self.path}: cell {name!r} has a patch and an '
-                                 'attack; which one is pasted?')
-            for detector in (cell.get('detector'), attack.get('detector')):
-                if detector is not None and detector not in self.detectors:
-                    raise ValueError(f'{self.path}: cell {name!r} names the detector '
-                                     f'{detector!r}; there are {list(self.detectors)}')
-            if attack and attack.get('method') not in self.methods:
-                raise ValueError(
-                    f'{self.path}: cell {name!r} names the method '
-                    f'{attack.get("method")!r}; there are {list(self.methods)}')
-
-
-def matrix_cell(patch: str, detector: str) -> str:
-    """Name of the cell of a patch on a detector."""
-    return f'{patch} on {detector}'
-
-
-def _matrix_cells(matrix: dict) -> list[dict]:
-    return [
-        dict(cell, name=matrix_cell(patch, detector), detector=detector)
-        for patch, cell in matrix['patches'].items()
-        for detector in matrix['detectors']]
-
 
 def load_numbers(job: Job) -> dict[str, float]:
     """Numbers of an evaluation that is done.
@@ -389,18 +367,16 @@ def load_numbers(job: Job) -> dict[str, float]:
     return next(iter(report['conditions'].values()))['numbers']
 
 
-def _by_content(value: Any) -> Any:
-    """Files, such as patches and photographs, by their digest, not their path."""
-    if isinstance(value, dict):
-        return {key: file_digest(item) if key == 'path' and Path(item).is_file()
-                else _by_content(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_by_content(item) for item in value]
-    return value
+def _set_seed(cfg: Config, seed: int) -> None:
+    """Seed the run, and the noise that the patch starts from, if it does."""
+    cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+    init = dict(cfg.model.patch.get('init') or dict(type='noise'))
+    if init.get('type') == 'noise':
+        cfg.model.patch.init = dict(init, seed=seed)
 
 
-def _take_half(dataset: dict, half: int) -> None:
-    """Every second image, from the first (0) or the second (1)."""
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        built = DATASETS.build(dict(copy.deepcopy(dict(dataset)), pipeline=[]))
-    dataset['indices'] = list(range(half, len(built), 2))
+def _record_course(cfg: Config) -> None:
+    """See to it that the attack leaves its course, whatever its config names."""
+    hooks = list(cfg.get('custom_hooks') or [])
+    if not any(hook['type'] == 'AttackRecordHook' for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type='AttackRecordHook')]

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ from mmengine.config import DictAction
 
 from .config import data_config
 from .experiment import Experiment, Job
-from .experiment_report import write_experiment
+from .experiment_report import table_folder, write_experiment
 
 
 def experiment_parser(description: str | None) -> argparse.ArgumentParser:
@@ -30,6 +31,10 @@ def experiment_parser(description: str | None) -> argparse.ArgumentParser:
         '--data', default='subset',
         help='embedded, subset, widerface, or a config file with the dataloaders')
     parser.add_argument('--cells', nargs='+', help='names of the cells; default all')
+    parser.add_argument(
+        '--seeds', nargs='*', type=int,
+        help="of the attacks, in place of the config's: each cell with an attack "
+        'becomes one for each seed')
     parser.add_argument('--jobs', type=int, default=1, help='runs at the same time')
     parser.add_argument(
         '--commands', action='store_true',
@@ -59,11 +64,12 @@ def _run(job: Job, root: Path, processes: int) -> bool:
     """Run a job; its output goes to job.log in its folder."""
     print(f'{job.kind} {job.name}: {job.folder}', flush=True)
     job.prepare()
+    start = time.monotonic()
     with open(job.folder / 'job.log', 'ab') as log:
         done = subprocess.run(
             _command(job, root, processes), stdout=log, stderr=log, check=False)
     if done.returncode == 0:
-        job.finish()
+        job.finish(round(time.monotonic() - start, 1))
         return True
     lines = (job.folder / 'job.log').read_text(errors='replace').split('\n')
     reason = next((line for line in reversed(lines) if line.strip()), 'no output')
@@ -99,7 +105,7 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
         SystemExit: If a run failed, after all others.
     """
     experiment = Experiment(args.config, data_config(args.data, root / 'configs'),
-                            args.work_dir, args.cfg_options)
+                            args.work_dir, args.cfg_options, args.seeds)
     if args.cells:
         experiment.select(args.cells)
     if args.commands or args.job:
@@ -112,16 +118,14 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
             sys.exit(f'--job {args.job}: there is no such run, or it waits for another')
         sys.exit(_run_all(chosen, root, 1, args.processes))
     missing = experiment.missing_weights()
-    for cell, checkpoint in missing.items():
-        print(f'FAILED {cell}: there is no checkpoint {checkpoint}; train it first',
-              flush=True)
+    for cell, reason in missing.items():
+        print(f'FAILED {cell}: {reason}', flush=True)
     failed = len(missing)
     failed += _run_all(experiment.first_jobs(), root, args.jobs, args.processes)
     failed += _run_all(
         experiment.ready_evaluations(), root, args.jobs, args.processes)
-    folder = Path(args.work_dir) / 'tables' / (
-        f'{Path(args.config).stem}_{Path(args.data).stem}')
-    print(write_experiment(experiment, folder, args.data))
-    print(f'\ntable.md, table.json and figure.png are in {folder}')
+    folder = table_folder(args.work_dir, args.config, args.data)
+    print(write_experiment(experiment, folder, args.data, root))
+    print(f'\ntable.md, table.json and the figures are in {folder}')
     if failed:
         sys.exit(f'{failed} runs failed; the others are done')

@@ -121,6 +121,9 @@ class PatchValLoop(ValLoop):
     calibrated delta is a property of the clean detector, and every later
     ``@calibrated`` number is taken at it. The attacker's detector is checked after
     each evaluation.
+
+    Attributes:
+        condition: What is being evaluated, 'clean' or 'patch'.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -128,6 +131,7 @@ class PatchValLoop(ValLoop):
         self.paste = find_paste_transform(self.dataloader)
         _share_placement(self.paste, self.runner.model)
         self._calibrated = False
+        self.condition = 'patch'
 
     def run(self) -> dict:
         """Evaluate the patch as it stands.
@@ -140,8 +144,10 @@ class PatchValLoop(ValLoop):
         """
         if not self._calibrated:
             self.paste.set_patch(None)
+            self.condition = 'clean'
             _set_reference(self.evaluator, _calibrated_delta(super().run()))
             self._calibrated = True
+        self.condition = 'patch'
         self.paste.set_patch(_current_pixels(self.runner.model))
         metrics = super().run()
         _check_detector(self.runner.model)

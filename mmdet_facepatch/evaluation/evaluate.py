@@ -148,7 +148,8 @@ class FaceEvaluation:
     Attributes:
         numbers (dict): Number by name, see :func:`evaluate_faces`.
         intervals (dict): Number -> :class:`Interval`, for the subsets' AP,
-            AF_beta, and precision, recall and F_beta at each delta.
+            AF_beta, and precision, recall, F_beta and detections on a patch at each
+            delta.
         curves (dict): Name -> array, see :func:`evaluate_faces`.
         replicates (dict): Number -> (R,) bootstrap replicates.
         img_ids (tuple[str]): The images, in their order.
@@ -319,6 +320,8 @@ def evaluate_faces(
             drawn = subset_numbers(
                 by_image.weighted(weights), thresholds, settings.betas
             )
+            if attacked:
+                drawn |= _on_patch_replicates(pool, status, thresholds, weights)
             replicates |= {f'{name}/{key}': value for key, value in drawn.items()}
     numbers |= _part_numbers(images, pool, keeps[ALL], thresholds, settings)
     numbers |= _run_numbers(pool, thresholds, delta)
@@ -495,6 +498,25 @@ def _outcome_counts(
         f'{kind}@{delta}': count
         for kind, mask in kinds.items()
         for delta, count in thresholds.at_deltas(mask).items()
+    }
+
+
+def _on_patch_replicates(
+    pool: PooledMatches,
+    status: NDArray[np.int8],
+    thresholds: Thresholds,
+    weights: NDArray[np.int64],
+) -> dict[str, NDArray[np.float64]]:
+    """Detections on a patch in resampled images, (R,) at each delta."""
+    mask = (status == FALSE_POSITIVE) & pool.on_patch
+    counts = thresholds.delta.counts_by_image(
+        mask, pool.image, len(pool.faces_per_image)
+    )
+    drawn = (weights @ counts).astype(np.float64)
+    nothing = np.full(len(weights), np.nan)
+    return {
+        f'on_patch@{name}': nothing if column is None else drawn[:, column]
+        for name, column in thresholds.delta_columns.items()
     }
 
 

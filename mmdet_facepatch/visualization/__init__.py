@@ -1,5 +1,6 @@
 """Pictures of detections, as in the paper's Figure 1, and plots of curves."""
 
+from .convergence import plot_convergence
 from .curves import plot_f_beta, plot_precision_recall, save_figure
 from .matrix import plot_matrix
 from .outcomes import describe_outcomes, draw_outcomes, save_png, side_by_side
@@ -7,6 +8,7 @@ from .outcomes import describe_outcomes, draw_outcomes, save_png, side_by_side
 __all__ = [
     'describe_outcomes',
     'draw_outcomes',
+    'plot_convergence',
     'plot_f_beta',
     'plot_matrix',
     'plot_precision_recall',

@@ -145,3 +145,36 @@ def attacked(trained) -> Path:
     assert done.returncode == 0, done.stderr
     (trained / 'attack.log').write_text(done.stdout + done.stderr)
     return trained
+
+
+@pytest.fixture(scope='session')
+def experiment_file(attacked):
+    """Four cells; two show the same attack's patch. One image is held out."""
+    detector = dict(config=str(attacked / 'detector.py'),
+                    checkpoint=str(attacked / 'train' / 'epoch_1.pth'))
+    noise = dict(type='noise', seed=3)
+    attack = dict(method='iou', init=noise)
+    Config(dict(
+        title='A small table',
+        figure='evolution', held_out=1,
+        detectors=dict(sln=detector),
+        attacks=dict(iou=str(attacked / 'attack.py')),
+        cells=[
+            dict(name='clean', paper=dict(all='99.4/22.5')),
+            dict(name='noise', patch=noise),
+            dict(name='patch', attack=attack),
+            dict(name='smaller', attack=attack, scale=0.8),
+        ])).dump(attacked / 'experiment.py')
+    # Dataloaders as in the attack's config: an overlay that changes nothing.
+    Config(dict(work_dir=None)).dump(attacked / 'same_data.py')
+    return attacked / 'experiment.py'
+
+
+@pytest.fixture(scope='session')
+def finished(run, experiment_file):
+    """The experiment's output, and its work dir with everything done."""
+    root = experiment_file.parent / 'experiments'
+    done = run('experiment.py', experiment_file, '--data',
+               experiment_file.parent / 'same_data.py', '--work-dir', root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done, root

@@ -18,28 +18,6 @@ ROOT = Path(__file__).resolve().parents[2]
 NOISE = dict(type='noise', seed=3)
 
 
-@pytest.fixture(scope='module')
-def experiment_file(attacked):
-    """Four cells; two of them show the same attack's patch."""
-    detector = dict(config=str(attacked / 'detector.py'),
-                    checkpoint=str(attacked / 'train' / 'epoch_1.pth'))
-    attack = dict(method='iou', init=NOISE)
-    Config(dict(
-        title='A small table',
-        figure='evolution',
-        detectors=dict(sln=detector),
-        attacks=dict(iou=str(attacked / 'attack.py')),
-        cells=[
-            dict(name='clean', paper=dict(all='99.4/22.5')),
-            dict(name='noise', patch=NOISE),
-            dict(name='patch', attack=attack),
-            dict(name='smaller', attack=attack, scale=0.8),
-        ])).dump(attacked / 'experiment.py')
-    # Dataloaders as in the attack's config: an overlay that changes nothing.
-    Config(dict(work_dir=None)).dump(attacked / 'same_data.py')
-    return attacked / 'experiment.py'
-
-
 def build(path, root, **changes):
     cfg = Config.fromfile(path)
     cfg.merge_from_dict(changes)
@@ -47,15 +25,6 @@ def build(path, root, **changes):
     root.mkdir(exist_ok=True)
     cfg.dump(changed)
     return Experiment(str(changed), Config(), root)
-
-
-@pytest.fixture(scope='module')
-def finished(run, experiment_file):
-    root = experiment_file.parent / 'experiments'
-    done = run('experiment.py', experiment_file, '--data',
-               experiment_file.parent / 'same_data.py', '--work-dir', root)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done, root
 
 
 class TestExperiment:
@@ -172,7 +141,8 @@ class TestExperiment:
         experiment = build(experiment_file, root)
         experiment.detectors['other'] = dict(config='x.py', checkpoint='no_such.pth')
         experiment.cells.append(dict(name='bad', detector='other'))
-        assert experiment.missing_weights() == {'bad': 'no_such.pth'}
+        assert experiment.missing_weights() == {
+            'bad': 'there is no checkpoint no_such.pth; train it first'}
         assert list(experiment.finished()) == ['clean', 'noise', 'patch', 'smaller']
         assert all(job.done for job in experiment.first_jobs())
 

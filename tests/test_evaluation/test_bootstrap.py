@@ -21,7 +21,7 @@ from mmdet_facepatch.evaluation.evaluate import (
 from mmdet_facepatch.evaluation.protocol import ImageRecord
 
 
-def random_records(num_images=25, seed=0, quality=0.15):
+def random_records(num_images=25, seed=0, quality=0.15, attacked=False):
     rng = np.random.default_rng(seed)
     records = []
     for i in range(num_images):
@@ -41,6 +41,8 @@ def random_records(num_images=25, seed=0, quality=0.15):
                 gt_boxes=gts,
                 det_margins=margins,
                 gt_keep={'hard': rng.random(len(gts)) < 0.6},
+                # On the detections that are on no face.
+                patch_boxes=boxes[-3:].astype(np.int64) if attacked else None,
             )
         )
     return records
@@ -61,9 +63,10 @@ def test_replicates_equal_an_evaluation_of_the_drawn_images():
     AP is normalised over the whole set, so here the whole set's lowest and
     highest score are put into an image of every replicate.
     """
-    records = random_records(12)
+    records = random_records(12, attacked=True)
     settings = EvaluationSettings(bootstrap=8, seed=1, num_thresholds=200)
     everything = evaluate_faces(records, settings)
+    assert everything.replicates['all/on_patch@0.5'].max() > 1
     weights = bootstrap_weights(len(records), 8, seed=1)
     scores = np.concatenate([record.det_scores for record in records])
     margins = np.concatenate([record.det_margins for record in records])
@@ -73,6 +76,7 @@ def test_replicates_equal_an_evaluation_of_the_drawn_images():
         det_scores=np.array([scores.max(), scores.min()]),
         gt_boxes=np.zeros((0, 4)),  # without faces it counts for nothing else
         det_margins=np.array([margins.max(), margins.min()]),
+        patch_boxes=np.zeros((0, 4), np.int64),
     )
     for replicate, row in enumerate(weights):
         drawn = [

@@ -38,5 +38,6 @@ param_scheduler = [
 
 custom_hooks = [
     dict(type='PatchHook', interval=1),
+    dict(type='AttackRecordHook'),
     dict(type='PatchReportHook', pictures=3),
 ]

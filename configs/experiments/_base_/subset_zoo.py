@@ -1,4 +1,7 @@
 # Detectors and attacks that experiments on few images name.
+data = 'subset'
+# Training images that no attack optimises on; they show whether it has converged.
+held_out = 24
 detectors = dict(
     sln=dict(
         config='{{ fileDirname }}/../../sln_mbv2_widerface_subset.py',

@@ -1,4 +1,6 @@
 # Detectors of the paper, trained on the whole of WIDER FACE by their configs.
+data = 'widerface'
+held_out = 200
 detectors = dict(
     sln=dict(
         config='{{ fileDirname }}/../../sln_r18_widerface.py',

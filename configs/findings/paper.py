@@ -1,0 +1,152 @@
+# The paper's findings as checks over the experiments that are named in them. Recall and
+# precision are of All at the calibrated delta unless a check says otherwise.
+title = "The paper's findings"
+_detectors = ('sln', 'ssd', 'retinanet', 'faster_rcnn')
+_score = ('patch_score', 'patch_score_focal', 'patch_combination')
+_methods = ('patch_iou', *_score)
+_controls = ('grey', 'noise', 'object', 'face')
+_precision = 'all/precision@calibrated'
+_on_patch = 'all/on_patch@calibrated'
+
+_suppresses = [
+    dict(type='PairedCheck',
+         statement=f'{_detector}, {_method}: less than half the recall of each control',
+         experiment='zoo_patches', cells=f'{_detector}: {_method}',
+         references=[f'{_detector}: {_control}' for _control in _controls],
+         expect='below', factor=0.5)
+    for _detector in _detectors for _method in _methods]
+
+_is_detected = []
+_keeps_precision = []
+for _detector in _detectors:
+    _is_detected += [
+        dict(type='PairedCheck',
+             statement=f'{_detector}: more detections on the patch than each control',
+             experiment='zoo_patches', cells=f'{_detector}: patch_iou',
+             references=[f'{_detector}: {_control}' for _control in _controls],
+             expect='above', number=_on_patch),
+        dict(type='PairedCheck',
+             statement=f'{_detector}: less than half the precision of the noise patch',
+             experiment='zoo_patches', cells=f'{_detector}: patch_iou',
+             references=f'{_detector}: noise', expect='below', number=_precision,
+             factor=0.5)]
+    for _method in _score:
+        _keeps_precision += [
+            dict(type='PairedCheck',
+                 statement=f'{_detector}, {_method}: precision not more than 5 points '
+                           'below that of the noise patch',
+                 experiment='zoo_patches', cells=f'{_detector}: {_method}',
+                 references=f'{_detector}: noise', expect='not below',
+                 number=_precision, margin=0.05),
+            dict(type='PairedCheck',
+                 statement=f'{_detector}, {_method}: higher precision than Patch-IoU',
+                 experiment='zoo_patches', cells=f'{_detector}: {_method}',
+                 references=f'{_detector}: patch_iou', expect='above',
+                 number=_precision),
+            dict(type='PairedCheck',
+                 statement=f'{_detector}, {_method}: fewer detections on the patch '
+                           'than Patch-IoU',
+                 experiment='zoo_patches', cells=f'{_detector}: {_method}',
+                 references=f'{_detector}: patch_iou', expect='below',
+                 number=_on_patch)]
+
+_order = [
+    dict(type='OrderCheck',
+         statement=f'{_detector}: AF_{_beta} is lowest for Patch-Combination',
+         experiment='zoo_patches',
+         cells=[f'{_detector}: {_method}' for _method in _methods],
+         lowest=f'{_detector}: patch_combination', number=f'all/AF{_beta}')
+    for _detector in _detectors for _beta in (0.001, 0.01, 0.1, 0.5)]
+
+# Table 5: the smaller, the less it suppresses.
+_sizes = [
+    dict(type='PairedCheck',
+         statement=f'{_method}: at {_smaller} % of its size more recall than at '
+                   f'{_larger} %',
+         experiment='table5', cells=f'{_smaller} %, {_method}',
+         references=f'{_larger} %, {_method}', expect='above')
+    for _method in _score for _larger, _smaller in ((90, 80), (80, 70), (70, 60))]
+# Table 6: it works at every place.
+_places = [
+    dict(type='PairedCheck',
+         statement=f'{_method}, {_place}: less than half the recall of clean images',
+         experiment='table6', cells=f'{_place}, {_method}', references='Baseline-SLN',
+         expect='below', factor=0.5)
+    for _method in _score
+    for _place in ('top', 'top_middle', 'middle', 'middle_bottom', 'bottom')]
+# Table 4: a part of it is less than the whole.
+_parts = [
+    dict(type='PairedCheck',
+         statement=f'Patch-IoU without its {_part}: more recall than whole',
+         experiment='table4', cells=f'without {_part}', references='whole',
+         expect='above')
+    for _part in ('top_half', 'bottom_half', 'left_half', 'right_half', 'top_third',
+                  'bottom_third', 'left_third', 'right_third')]
+
+_transfer = [
+    dict(type='PairedCheck',
+         statement=f'{_method} of the other detectors on {_detector}: less recall than '
+                   'the noise patch',
+         experiment='frameworks_subset',
+         cells=[f'{_method} of {_source} on {_detector}' for _source in _detectors
+                if _source != _detector],
+         references=f'noise on {_detector}', expect='below')
+    for _method in ('patch_iou', 'patch_combination') for _detector in _detectors]
+_transfer.append(
+    dict(type='PairedCheck',
+         statement='to SLN, the patch of Faster R-CNN suppresses more than those of '
+                   'SSD and RetinaNet',
+         experiment='table2', cells='Faster R-CNN to SLN',
+         references=['SSD to SLN', 'RetinaNet to SLN'], expect='below'))
+
+# Effects are alike if they differ by less than one point, or 0.01 of AF_beta.
+_halves = [
+    dict(type='SimilarityCheck', statement='what the two halves make of the same noise',
+         experiment='figure9', cells=['split 1', 'split 2'], of='change'),
+    dict(type='PairedCheck', statement='equal recall within 1 point',
+         experiment='figure9', cells='split 1', references='split 2', expect='equal',
+         margin=0.01),
+    dict(type='PairedCheck', statement='equal AF_0.5 within 0.01',
+         experiment='figure9', cells='split 1', references='split 2', expect='equal',
+         number='all/AF0.5', margin=0.01)]
+
+# Of Table 1, as they start and as they end.
+_starts = {
+    'noise, not optimised': 'noise',
+    'coffee (paper: parachute), not optimised': 'coffee (parachute)',
+    'rocket (lemon), not optimised': 'rocket (lemon)',
+    'motorcycle (bottle), not optimised': 'motorcycle (bottle)',
+    'cat (banana), not optimised': 'cat (banana)',
+    'face A, not optimised': 'face A',
+    'face B, not optimised': 'face B',
+    'face C, not optimised': 'face C',
+}
+_inits = [
+    dict(type='PairedCheck',
+         statement=f'from {_end}: less than half the recall of its start',
+         experiment='table1', cells=_end, references=_start, expect='below', factor=0.5)
+    for _start, _end in _starts.items()]
+_ends = list(_starts.values())
+_inits += [
+    dict(type='PairedCheck',
+         statement='from any start: the recall of the patch from noise, within 1 point',
+         experiment='table1', cells=_ends[1:], references='noise', expect='equal',
+         margin=0.01),
+    dict(type='SimilarityCheck', statement='any two patches look alike',
+         experiment='table1', cells=_ends)]
+
+findings = [
+    dict(key='a', claim='an optimised patch suppresses recall far below controls of '
+                        'the same size', checks=_suppresses),
+    dict(key='b', claim="Patch-IoU's patch is detected as a face, and precision "
+                        'collapses', checks=_is_detected),
+    dict(key='c', claim='score-based methods keep precision', checks=_keeps_precision),
+    dict(key='d', claim='Patch-Combination has the lowest AF_beta', checks=_order),
+    dict(key='e', claim='a smaller patch and a part of it suppress less; every place '
+                        'works', checks=[*_sizes, *_places, *_parts]),
+    dict(key='f', claim='patches transfer between detectors, those of Faster R-CNN '
+                        'best', checks=_transfer),
+    dict(key='g', claim='two halves of the training data give like patches',
+         checks=_halves),
+    dict(key='h', claim='different starts end alike', checks=_inits),
+]

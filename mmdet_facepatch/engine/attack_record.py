@@ -1,0 +1,65 @@
+"""What an attack leaves of its course: ``record.json`` in its work dir.
+
+It holds ``seed``, ``batch_size`` and ``processes``, ``device``, ``versions`` of the
+software, ``held_out_clean`` (numbers of the clean held-out images, if there are any),
+and ``epochs``, each with ``epoch`` (from 1), ``objective`` (the mean over its steps
+with samples of what the attack maximises, None if there were none), ``steps``,
+``empty_steps``, ``seconds`` of its steps, and ``held_out`` (numbers of the held-out
+images under the patch at its end, None if it was not validated then).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+RECORD = 'record.json'
+# Of the held-out images. No choice is made by them; they show convergence.
+HELD_OUT_NUMBERS = (
+    'all/precision@calibrated', 'all/recall@calibrated', 'all/on_patch@calibrated',
+    'all/AP', 'all/AF0.5', 'calibrated_delta', 'num_images')
+
+
+def load_attack_record(folder: str | Path) -> dict[str, Any]:
+    """Read the record of an attack.
+
+    Args:
+        folder: Its work dir.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is damaged.
+    """
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path} does not exist: the attack was made without AttackRecordHook '
+            'among its custom_hooks')
+    try:
+        record = json.loads(path.read_text(encoding='utf-8'))
+        record['epochs'][0]['objective']
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(f'{path} is no record of an attack: {error}') from error
+    return record
+
+
+def summarise_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Budget and software of an attack, for manifests.
+
+    Args:
+        record: Of :func:`load_attack_record`.
+
+    Returns:
+        ``seed``, ``epochs``, ``steps``, ``empty_steps``, ``batch_size``,
+        ``processes``, ``seconds``, ``device`` and ``versions``.
+    """
+    epochs = record['epochs']
+    return dict(
+        seed=record['seed'], epochs=len(epochs),
+        steps=sum(epoch['steps'] for epoch in epochs),
+        empty_steps=sum(epoch['empty_steps'] for epoch in epochs),
+        batch_size=record['batch_size'], processes=record['processes'],
+        seconds=round(sum(epoch['seconds'] for epoch in epochs), 1),
+        device=record['device'], versions=record['versions'])

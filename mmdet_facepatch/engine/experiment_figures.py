@@ -1,0 +1,151 @@
+"""The figures of an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..visualization import (
+    plot_convergence,
+    plot_f_beta,
+    plot_matrix,
+    save_figure,
+    save_png,
+    side_by_side,
+)
+from .attack_record import RECORD, load_attack_record
+from .experiment import Experiment, Job, load_numbers
+from .experiment_cells import matrix_cell, seed_cell
+
+# Pixels of a patch's side in galleries, and how many stand in a row.
+TILE = 192
+ROW = 6
+
+
+def write_figures(experiment: Experiment, jobs: Mapping[str, Job],
+                  folder: Path) -> None:
+    """Write figure.png and convergence.png, as far as there is something to draw.
+
+    Args:
+        experiment: Says which figure.
+        jobs: Evaluation by name of the cell, of those that are done.
+        folder: It exists.
+    """
+    draw = {'f_beta': _draw_f_beta, 'gallery': _draw_gallery,
+            'evolution': _draw_evolution}
+    if experiment.figure and jobs:
+        draw[experiment.figure](experiment, jobs, folder / 'figure.png')
+    if experiment.matrix and jobs:
+        _draw_matrix(experiment, jobs, folder / 'figure.png')
+    _draw_convergence(experiment, folder / 'convergence.png')
+
+
+def _draw_convergence(experiment: Experiment, path: Path) -> None:
+    """Objective and held-out recall of every attack that is done."""
+    objective: dict[str, list[float]] = {}
+    recall: dict[str, list[float]] = {}
+    groups: dict[str, str] = {}
+    drawn = set()
+    for cell in experiment.all_cells:
+        attack = experiment.finished_attack(cell)
+        if attack is None or attack.folder in drawn or not (
+                attack.folder / RECORD).is_file():
+            continue
+        drawn.add(attack.folder)
+        record = load_attack_record(attack.folder)
+        name = cell['name']
+        groups[name] = cell.get('group') or name
+        objective[name] = [_value(epoch['objective']) for epoch in record['epochs']]
+        found = [epoch['held_out'] or {} for epoch in record['epochs']]
+        recall[name] = [_value(numbers.get('all/recall@calibrated'))
+                        for numbers in found]
+    if objective:
+        save_figure(path, plot_convergence(objective, recall, groups))
+
+
+def _value(number: float | None) -> float:
+    return float('nan') if number is None else number
+
+
+def _draw_matrix(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -> None:
+    assert experiment.matrix is not None
+    patches, detectors = (list(experiment.matrix[key])
+                          for key in ('patches', 'detectors'))
+    values = np.full((len(patches), len(detectors)), np.nan)
+    for i, patch in enumerate(patches):
+        for j, detector in enumerate(detectors):
+            name = matrix_cell(patch, detector)
+            names = [name, *(seed_cell(name, seed) for seed in experiment.seeds)]
+            recalls = [load_numbers(jobs[one])['all/recall@calibrated']
+                       for one in names if one in jobs]
+            if recalls:
+                values[i, j] = 100 * np.mean(recalls)
+    save_figure(path, plot_matrix(
+        values, patches, detectors, experiment.title,
+        "recall (%) of All at each detector's calibrated delta"))
+
+
+def _draw_f_beta(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -> None:
+    curves: dict[float, dict[str, Any]] = {}
+    areas: dict[float, dict[str, float]] = {}
+    for name, job in jobs.items():
+        numbers = load_numbers(job)
+        with np.load(job.folder / 'curves.npz', allow_pickle=False) as content:
+            prefix = next(iter(content)).split('/')[0]
+            thresholds = content[f'{prefix}/margin_thresholds']
+            for beta in (0.001, 0.01, 0.1, 0.5):
+                key = f'{prefix}/all/F{beta:g}'
+                curves.setdefault(beta, {})[name] = content[key]
+                areas.setdefault(beta, {})[name] = numbers[f'all/AF{beta:g}']
+    save_figure(path, plot_f_beta(thresholds, curves, areas))
+
+
+def _draw_gallery(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -> None:
+    """The finished patch of every attack, in rows."""
+    tiles = {}
+    for cell in experiment.all_cells:
+        attack = experiment.finished_attack(cell)
+        if attack is not None:
+            tiles[cell['name']] = _tile(attack.folder / 'patch.png')
+    names = list(tiles)
+    rows = [names[i:i + ROW] for i in range(0, len(names), ROW)]
+    _save_page(path, [
+        side_by_side([tiles[name] for name in row], row, 'rgb', legend=False)
+        for row in rows])
+
+
+def _draw_evolution(experiment: Experiment, jobs: Mapping[str, Job],
+                    path: Path) -> None:
+    """Rows of five patches from the first epoch to the last, one an attack."""
+    rows = []
+    for cell in experiment.all_cells:
+        attack = experiment.finished_attack(cell)
+        if attack is None:
+            continue
+        files = sorted((attack.folder / 'patches').glob('epoch_*.png'))
+        picked = [files[round(i)] for i in np.linspace(0, len(files) - 1, 5)]
+        titles = [f'{cell["name"]}, {file.stem.replace("_", " ")}' for file in picked]
+        rows.append(side_by_side([_tile(file) for file in picked], titles, 'rgb',
+                                 legend=False))
+    _save_page(path, rows)
+
+
+def _save_page(path: Path, rows: list[NDArray[np.uint8]]) -> None:
+    """Rows of pictures below each other; nothing where there is none."""
+    if not rows:
+        return
+    width = max(row.shape[1] for row in rows)
+    page = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)),
+                   constant_values=255) for row in rows]
+    save_png(path, np.concatenate(page), 'rgb')
+
+
+def _tile(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        size = (TILE, TILE)
+        return np.asarray(image.convert('RGB').resize(size, Image.Resampling.NEAREST))

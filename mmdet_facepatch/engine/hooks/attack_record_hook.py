@@ -1,0 +1,116 @@
+"""The course of an attack: objective, held-out numbers, time, software."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.registry import HOOKS
+from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ...files import write_atomically
+from ..attack_record import HELD_OUT_NUMBERS, RECORD
+from ..manifest import software_versions
+
+# Names in the message hub, whose content is part of the checkpoint.
+COURSE = 'attack_course'
+HELD_OUT = 'attack_held_out'
+
+
+@HOOKS.register_module()
+class AttackRecordHook(Hook):
+    """Write ``record.json``: objective, held-out numbers and time by epoch.
+
+    The file is written after each epoch and each validation; what it holds stands at
+    :mod:`mmdet_facepatch.engine.attack_record`. A resumed attack goes on with what
+    its checkpoint knows, so that each step counts once.
+    """
+
+    def __init__(self) -> None:
+        self._since = 0.0
+        # Sums over the steps of the epoch: objective, steps with samples, steps,
+        # seconds.
+        self._sums = [0.0, 0, 0, 0.0]
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Start the clock; take over what a resumed epoch has."""
+        course = runner.message_hub.get_info(COURSE, {})
+        self._sums = list(course.get(runner.epoch + 1, [0.0, 0, 0, 0.0]))
+        self._since = time.perf_counter()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None,
+                         outputs: dict | None = None) -> None:
+        """Add a step."""
+        found = outputs or {}
+        if not int(found.get('empty', 0)):
+            self._sums[0] -= float(found['loss'])
+            self._sums[1] += 1
+        self._sums[2] += 1
+        now = time.perf_counter()
+        self._sums[3] += now - self._since
+        self._since = now
+        course = dict(runner.message_hub.get_info(COURSE, {}))
+        course[runner.epoch + 1] = list(self._sums)
+        runner.message_hub.update_info(COURSE, course)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Write the record."""
+        self._write(runner)
+
+    def after_val_epoch(
+            self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Keep the numbers of the held-out images."""
+        # The loop counts an epoch before it validates.
+        clean = getattr(runner.val_loop, 'condition', None) == 'clean'
+        epoch = 0 if clean else runner.epoch
+        held_out = dict(runner.message_hub.get_info(HELD_OUT, {}))
+        held_out[epoch] = _held_out_numbers(metrics or {})
+        runner.message_hub.update_info(HELD_OUT, held_out)
+        # Where nothing was optimised there is no course to record.
+        if not clean and runner.message_hub.get_info(COURSE, {}):
+            self._write(runner)
+
+    def _write(self, runner: Runner) -> None:
+        course = runner.message_hub.get_info(COURSE, {})
+        held_out = runner.message_hub.get_info(HELD_OUT, {})
+        epochs = [dict(_epoch(sums), epoch=epoch, held_out=held_out.get(epoch))
+                  for epoch, sums in sorted(course.items())]
+        device = next(runner.model.parameters()).device
+        content = dict(
+            seed=runner.seed, processes=get_world_size(),
+            batch_size=runner.train_dataloader.batch_size,
+            device=(torch.cuda.get_device_name(device) if device.type == 'cuda'
+                    else device.type),
+            versions=software_versions(), held_out_clean=held_out.get(0),
+            epochs=epochs)
+        if is_main_process():
+            text = json.dumps(content, indent=1, allow_nan=False)
+            write_atomically(Path(runner.work_dir) / RECORD, f'{text}\n'.encode())
+
+
+def _epoch(sums: list[float]) -> dict[str, Any]:
+    """Numbers of an epoch; the objective is the mean over all processes."""
+    total, with_samples, steps, seconds = sums
+    # Of a process without samples the loss is zero, and counts as such: the mean
+    # of all processes' losses is that over all samples.
+    shared = torch.tensor(total, dtype=torch.float64)
+    all_reduce(shared, 'mean')
+    return dict(
+        objective=shared.item() / with_samples if with_samples else None,
+        steps=steps, empty_steps=steps - with_samples, seconds=round(seconds, 3))
+
+
+def _held_out_numbers(metrics: dict[str, float]) -> dict[str, float | None]:
+    """The numbers that are kept, without the metric's prefix; None for NaN."""
+    found = {}
+    for name in HELD_OUT_NUMBERS:
+        for key, value in metrics.items():
+            if key == name or key.endswith(f'/{name}'):
+                found[name] = None if math.isnan(value) else float(value)
+    return found

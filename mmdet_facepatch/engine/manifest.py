@@ -1,0 +1,88 @@
+"""What a number's manifest says of software, data and paths."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import mmdet
+import mmengine
+import torch
+
+from ..version import __version__
+from .digests import build_dataset
+
+# Of more events than these, a description gives the number only.
+MOST_EVENTS = 4
+
+
+def software_versions() -> dict[str, str]:
+    """Version by name of what a result may depend on."""
+    return dict(
+        python=platform.python_version(), torch=torch.__version__,
+        mmengine=mmengine.__version__, mmcv=mmcv.__version__,
+        mmdet=mmdet.__version__, mmdet_facepatch=__version__)
+
+
+def portable(value: Any, root: str | Path) -> Any:
+    """The value without what its paths say of this machine.
+
+    Args:
+        value: Plain data in any nesting; strings that are absolute paths change.
+        root: Paths below it become relative to it; those of installed packages
+            begin with the package; of others the last part stays.
+
+    Returns:
+        A copy; tuples become lists, as in JSON.
+    """
+    if isinstance(value, Mapping):
+        return {key: portable(item, root) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [portable(item, root) for item in value]
+    if isinstance(value, Path) or isinstance(value, str) and value.startswith('/'):
+        return _portable_path(str(value), root)
+    return value
+
+
+def _portable_path(path: str, root: str | Path) -> str:
+    whole = os.path.normpath(path)
+    if not os.path.isabs(whole):
+        return whole
+    packages = f'{os.sep}site-packages{os.sep}'
+    if packages in whole:
+        return whole.rpartition(packages)[2]
+    base = os.path.abspath(root)
+    if os.path.commonpath([base, whole]) == base:
+        return os.path.relpath(whole, base)
+    return os.path.basename(whole)
+
+
+def describe_data(dataset: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a data set holds, in numbers.
+
+    Args:
+        dataset: mmdet config of the data set; of one that wraps another, that.
+
+    Returns:
+        ``images``, ``faces``, ``events`` (of WIDER FACE; their names, or None where
+        there are more than four), ``num_events``, ``type`` and ``annotation``; None
+        if its files are not on this machine.
+    """
+    inner = dict(dataset)
+    while 'dataset' in inner:
+        inner = dict(inner['dataset'])
+    try:
+        built = build_dataset(inner)
+    except FileNotFoundError:
+        return None
+    infos: Sequence[dict] = [built.get_data_info(i) for i in range(len(built))]
+    events = sorted({str(info['img_id']).partition('/')[0] for info in infos
+                     if '/' in str(info['img_id'])})
+    return dict(
+        type=inner['type'], annotation=Path(inner.get('ann_file', '')).name or None,
+        images=len(infos), faces=sum(len(info['instances']) for info in infos),
+        num_events=len(events), events=events if len(events) <= MOST_EVENTS else None)

@@ -1,0 +1,43 @@
+"""What finished experiments say: findings, published patches, RESULTS.md."""
+
+from .checks import OrderCheck, PairedCheck, SimilarityCheck
+from .collect import Entry, collect, read_entries, read_entry
+from .document import results_document
+from .evidence import Evidence
+from .findings import judge_findings, write_findings
+from .paired import SavedEvaluations
+from .publish import (
+    attack_config,
+    patch_manifest,
+    publish_experiment,
+    publish_patch,
+    report_numbers,
+)
+from .sections import SECTIONS
+from .similarity import Similarity, patch_similarity
+from .verdicts import judge_difference, summarise
+
+__all__ = [
+    'SECTIONS',
+    'Entry',
+    'Evidence',
+    'OrderCheck',
+    'PairedCheck',
+    'SavedEvaluations',
+    'Similarity',
+    'SimilarityCheck',
+    'attack_config',
+    'collect',
+    'judge_difference',
+    'judge_findings',
+    'patch_manifest',
+    'patch_similarity',
+    'publish_experiment',
+    'publish_patch',
+    'read_entries',
+    'read_entry',
+    'report_numbers',
+    'results_document',
+    'summarise',
+    'write_findings',
+]

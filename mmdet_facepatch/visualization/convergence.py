@@ -1,0 +1,67 @@
+"""Curves of attacks over their epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Colours of matplotlib's qualitative map, in strokes of these kinds.
+_COLOURS = 10
+_STROKES = ('-', '--', ':', '-.')
+
+
+def plot_convergence(
+    objective: Mapping[str, Sequence[float]],
+    recall: Mapping[str, Sequence[float]],
+    groups: Mapping[str, str] | None = None,
+) -> Figure:
+    """Objective and held-out recall over the epochs, side by side.
+
+    Args:
+        objective (dict): Attack -> (E,) what it maximises, the mean of each epoch
+            from the first; NaN leaves a gap.
+        recall (dict): Attack -> (E,) recall in [0, 1] of held-out images after each
+            epoch; NaN where it was not measured.
+        groups (dict, optional): Attack -> name of its line in the legend; attacks
+            of one name, such as seeds, look alike. By default its own name.
+
+    Returns:
+        Figure: Without pyplot's state, see
+        :func:`~mmdet_facepatch.visualization.curves.save_figure`.
+
+    Raises:
+        ValueError: If there is no attack.
+    """
+    if not objective:
+        raise ValueError('there is no attack whose course could be drawn')
+    named = {name: (groups or {}).get(name, name) for name in objective}
+    order = list(dict.fromkeys(named.values()))
+    lines = -(-len(order) // 3)
+    figure = Figure(figsize=(10, 3.8 + 0.22 * lines), dpi=110, layout='constrained')
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for axes, curves, factor in ((left, objective, 1), (right, recall, 100)):
+        for name, values in curves.items():
+            look = order.index(named[name])
+            axes.plot(
+                np.arange(1, len(values) + 1), factor * np.asarray(values, float),
+                color=f'C{look % _COLOURS}', marker='o', markersize=2.5, linewidth=1.2,
+                linestyle=_STROKES[look // _COLOURS % len(_STROKES)],
+                label=named[name] if axes is left else None)
+        axes.set_xlabel('epoch')
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    left.set_title('objective (maximised)', fontsize='medium')
+    right.set_title('recall (%) of held-out training images', fontsize='medium')
+    # The margin above stays, which an earlier limit would take away.
+    right.update_datalim([(1, 0)])
+    right.autoscale_view()
+    right.set_ylim(bottom=0)
+    found = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))
+    figure.legend(list(found.values()), list(found), ncols=3, fontsize='small',
+                  loc='outside lower center')
+    return figure

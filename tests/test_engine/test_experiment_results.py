@@ -1,0 +1,296 @@
+"""What a finished experiment says: its course, comparisons, findings, patches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdet_facepatch.attack import load_patch
+from mmdet_facepatch.engine import Experiment, load_attack_record
+from mmdet_facepatch.engine.data_split import image_ids
+from mmdet_facepatch.evaluation import load_report
+from mmdet_facepatch.results import (
+    Evidence,
+    SavedEvaluations,
+    collect,
+    judge_findings,
+    publish_experiment,
+    read_entries,
+    results_document,
+    write_findings,
+)
+from mmdet_facepatch.results.checks import paired_difference
+
+DATA = 'same_data'
+
+
+@pytest.fixture
+def evidence(finished):
+    return Evidence(finished[1], DATA)
+
+
+@pytest.fixture(scope='module')
+def table(finished):
+    return finished[1] / 'tables' / f'experiment_{DATA}' / 'table.json'
+
+
+class TestCourse:
+
+    def test_attack_leaves_its_course(self, finished):
+        _, root = finished
+        record = load_attack_record(next((root / 'attack').iterdir()))
+        assert [epoch['epoch'] for epoch in record['epochs']] == [1, 2]
+        # Three images are left, in batches of two.
+        assert [epoch['steps'] for epoch in record['epochs']] == [2, 2]
+        for epoch in record['epochs']:
+            assert epoch['objective'] is not None and epoch['seconds'] > 0
+            assert epoch['held_out']['num_images'] == 1
+        assert record['held_out_clean']['num_images'] == 1
+        assert record['seed'] == 0 and record['versions']['torch'] == torch.__version__
+
+    def test_objective_is_minus_the_logged_loss(self, finished):
+        """Of a log line for each epoch, which is the mean over its steps."""
+        _, root = finished
+        folder = next((root / 'attack').iterdir())
+        lines = [json.loads(line) for file in folder.glob('*/vis_data/scalars.json')
+                 for line in file.read_text().splitlines()]
+        logged = [line['loss_adv'] for line in lines if 'loss_adv' in line]
+        record = load_attack_record(folder)
+        assert [epoch['objective'] for epoch in record['epochs']] == pytest.approx(
+            [-loss for loss in logged], abs=1e-3)
+
+    def test_figures(self, table):
+        assert (table.parent / 'convergence.png').is_file()
+        assert (table.parent / 'figure.png').is_file()
+
+    def test_held_out_images_are_not_optimised_on(self, experiment_file, tmp_path):
+        experiment = Experiment(str(experiment_file), Config(), tmp_path)
+        cfg = experiment.attack_job(experiment.cells[2]).config
+        train = image_ids(cfg.train_dataloader.dataset.to_dict())
+        held = image_ids(cfg.val_dataloader.dataset.to_dict())
+        assert len(train) == 3 and len(held) == 1 and not set(train) & set(held)
+        assert all('train' in name for name in [*train, *held])
+        assert cfg.train_cfg.val_interval == 1
+
+
+    @pytest.mark.parametrize('held_out', [0, 1])
+    def test_attacks_do_not_share_their_parts(self, experiment_file, attacked, tmp_path,
+                                              held_out):
+        """The data config serves all of them, and is not changed by any."""
+        cfg = Config.fromfile(experiment_file)
+        cfg.held_out = held_out
+        cfg.cells = [dict(name=str(half), attack=dict(method='iou', half=half))
+                     for half in (0, 1)] + [dict(name='all', attack=dict(method='iou'))]
+        cfg.dump(tmp_path / 'halves.py')
+        attack = Config.fromfile(attacked / 'attack.py')
+        data = Config(dict(train_dataloader=attack.train_dataloader.to_dict(),
+                           val_dataloader=attack.val_dataloader.to_dict()))
+        experiment = Experiment(str(tmp_path / 'halves.py'), data, tmp_path)
+        one, two, whole = (
+            image_ids(experiment.attack_job(cell).config.train_dataloader.dataset
+                      .to_dict()) for cell in experiment.cells)
+        assert sorted([*one, *two]) == sorted(whole)
+        assert len(whole) == 4 - held_out and not set(one) & set(two)
+
+
+class TestSeeds:
+
+    def build(self, experiment_file, root, **changes):
+        return Experiment(str(experiment_file), Config(), root, **changes)
+
+    def test_cells_multiply(self, experiment_file, tmp_path):
+        experiment = self.build(experiment_file, tmp_path, seeds=[0, 5])
+        assert [cell['name'] for cell in experiment.cells] == [
+            'clean', 'noise', 'patch, seed 0', 'patch, seed 5', 'smaller, seed 0',
+            'smaller, seed 5']
+        cfg = experiment.attack_job(experiment.cells[3]).config
+        assert cfg.randomness.seed == 5
+        assert cfg.model.patch.init == dict(type='noise', seed=5)
+        experiment.select(['smaller'])
+        assert [cell['name'] for cell in experiment.cells] == [
+            'smaller, seed 0', 'smaller, seed 5']
+
+    def test_identity(self, experiment_file, tmp_path):
+        """Without a seed as ever; the config's own seed is no other attack."""
+        plain = self.build(experiment_file, tmp_path)
+        seeded = self.build(experiment_file, tmp_path, seeds=[0, 3])
+        cell = dict(plain.cells[2], attack=dict(
+            method='iou', init=dict(type='noise', seed=0)))
+        first = seeded.attack_job(dict(seeded.cells[2], attack=dict(
+            cell['attack'], seed=0)))
+        assert first.folder == plain.attack_job(cell).folder
+        other = seeded.attack_job(dict(seeded.cells[3], attack=dict(
+            cell['attack'], seed=3)))
+        assert other.folder != first.folder
+
+    def test_bad_seed(self, experiment_file, tmp_path):
+        cfg = Config.fromfile(experiment_file)
+        cfg.cells = [dict(name='a', attack=dict(method='iou', seed='x'))]
+        cfg.dump(tmp_path / 'bad.py')
+        with pytest.raises(ValueError, match="'a' has the seed 'x'"):
+            self.build(tmp_path / 'bad.py', tmp_path)
+
+
+class TestComparisons:
+
+    def test_saved_detections_give_the_report_again(self, finished, evidence):
+        row, = evidence.rows('experiment', 'patch')
+        evaluation = evidence.evaluation(row)
+        folder = finished[1] / 'evaluation' / row['folder'].rpartition('/')[2]
+        condition, = load_report(folder / 'report.json')['conditions'].values()
+        assert condition['numbers'].keys() == evaluation.numbers.keys()
+        for key, interval in condition['intervals'].items():
+            assert evaluation.intervals[key].low == pytest.approx(
+                interval.low, abs=1e-12, nan_ok=True)
+
+    def test_difference(self, evidence):
+        """Of equal rows it is zero; of others that of the numbers."""
+        patch, = evidence.rows('experiment', 'patch')
+        clean, = evidence.rows('experiment', 'clean')
+        key = 'all/recall@0.5'
+        same = paired_difference(evidence, patch, patch, key)
+        assert (same.value, same.interval.low, same.interval.high) == (0, 0, 0)
+        other = paired_difference(evidence, patch, clean, key, factor=0.5)
+        one, two = (evidence.evaluation(row) for row in (patch, clean))
+        assert other.value == one.numbers[key] - 0.5 * two.numbers[key]
+        drawn = one.replicates[key] - 0.5 * two.replicates[key]
+        assert other.interval.low == pytest.approx(np.quantile(drawn, 0.025))
+
+    def test_other_detections_are_noticed(self, finished, evidence, tmp_path):
+        row, = evidence.rows('experiment', 'patch')
+        clean, = evidence.rows('experiment', 'clean')
+        folders = [finished[1] / 'evaluation' / one['folder'].rpartition('/')[2]
+                   for one in (row, clean)]
+        copy = tmp_path / 'evaluation'
+        shutil.copytree(folders[0], copy)
+        (copy / 'predictions' / 'patch.npz').write_bytes(
+            (folders[1] / 'predictions' / 'clean.npz').read_bytes())
+        with pytest.raises((ValueError, KeyError)):
+            SavedEvaluations()(copy)
+        (copy / 'predictions' / 'patch.npz').unlink()
+        with pytest.raises(FileNotFoundError, match='run the experiment again'):
+            SavedEvaluations()(copy)
+
+    def test_unknown_cell(self, evidence):
+        with pytest.raises(ValueError, match="no cell 'x'; it has .'clean'"):
+            evidence.rows('experiment', 'x')
+        assert evidence.rows('not_run', 'x') == []
+
+
+@pytest.fixture(scope='module')
+def findings_config(experiment_file):
+    paired = dict(type='PairedCheck', experiment='experiment', number='all/AP')
+    Config(dict(title='Findings', findings=[
+        dict(key='a', claim='clean is better', checks=[
+            dict(paired, statement='patch not above clean', cells='patch',
+                 references='clean', expect='not above', margin=2.0),
+            dict(paired, statement='itself', cells='patch', references='patch',
+                 expect='below'),
+            dict(type='SimilarityCheck', statement='alike', experiment='experiment',
+                 cells=['patch', 'smaller'])]),
+        dict(key='b', claim='order', checks=[
+            dict(type='OrderCheck', statement='lowest', experiment='experiment',
+                 cells=['clean', 'noise', 'patch'], lowest='patch',
+                 number='all/AF0.5')]),
+        dict(key='c', claim='more', checks=[
+            dict(paired, experiment='not_run', statement='none', cells='x',
+                 references='y', expect='below')]),
+    ])).dump(experiment_file.parent / 'findings.py')
+    return experiment_file.parent / 'findings.py'
+
+
+class TestFindings:
+
+    def test_verdicts(self, finished, findings_config, tmp_path):
+        content = judge_findings(
+            str(findings_config), finished[1], DATA, findings_config.parent)
+        first, second, third = content['findings']
+        assert [check['verdict'] for check in first['checks']] == [
+            'agrees', 'undecided (interval contains 0)', 'agrees']
+        assert first['verdict'] == 'undecided (2 of 3 checks agree)'
+        # The same file twice.
+        alike = first['checks'][2]['results'][0]
+        assert alike['pixels'] == pytest.approx(1) and alike['coarse'] > alike['chance']
+        order = second['checks'][0]['results'][0]['order']
+        assert [value for _, value in order] == sorted(value for _, value in order)
+        assert third['verdict'] == 'not measured'
+        assert list(content['manifest']['tables']) == ['experiment']
+        text = write_findings(content, tmp_path)
+        assert '| (c) | more | **not measured** |' in text
+        assert json.loads((tmp_path / 'findings.json').read_text()) == content
+
+
+class TestPublished:
+
+    def test_an_experiment(self, finished, table, tmp_path):
+        _, root = finished
+        written = publish_experiment(table, root, tmp_path / 'out', table.parents[2])
+        # Two cells, one attack.
+        assert [path.name for path in written] == ['patch.png', 'patch.npy',
+                                                   'patch.json']
+        attack = next((root / 'attack').iterdir())
+        assert torch.equal(load_patch(written[1]), load_patch(attack / 'patch.npy'))
+        text = written[2].read_text()
+        manifest = json.loads(text)
+        assert manifest['files']['.npy'] == hashlib.sha256(
+            written[1].read_bytes()).hexdigest()
+        assert manifest['steps'] == 4 and manifest['seed'] == 0
+        assert len(manifest['detector']['weights_sha256']) == 64
+        assert manifest['data']['images'] == 3
+        assert 'all/AP' in manifest['report']['numbers']
+        assert manifest['command'].endswith('--cells patch')
+        assert str(table.parents[3]) not in text
+
+    def test_another_patch_is_refused(self, finished, table, tmp_path):
+        png, npy, manifest = publish_experiment(
+            table, finished[1], tmp_path, table.parents[2])
+        npy.write_bytes(npy.read_bytes()[:-1] + b'\0')
+        with pytest.raises(ValueError, match='damaged or another patch'):
+            load_patch(npy)
+        load_patch(png)
+        manifest.write_text('{"kind": "patch"}')
+        with pytest.raises(ValueError, match='needs "files"'):
+            load_patch(png)
+        manifest.write_text('{')
+        with pytest.raises(ValueError, match='not readable as JSON'):
+            load_patch(png)
+        # Other people's JSON is none of ours.
+        manifest.write_text('{"files": 1}')
+        load_patch(png)
+
+    def test_tool(self, finished, run, tmp_path):
+        attack = next((finished[1] / 'attack').iterdir())
+        done = run('publish_patch.py', attack, tmp_path / 'mine')
+        assert done.returncode == 0, done.stderr
+        manifest = json.loads((tmp_path / 'mine.json').read_text())
+        assert manifest['command'] == 'python tools/attack.py job.py'
+        assert manifest['report'] is None
+
+
+class TestResults:
+
+    def test_document(self, finished, findings_config, tmp_path):
+        """From the work dir, then from what was kept alone: the same bytes."""
+        _, root = finished
+        kept = tmp_path / '.results'
+        found = [entry for entry in read_entries(root / 'tables')
+                 if entry.name == f'experiment_{DATA}']
+        collect(found, kept, root)
+        first = results_document(read_entries(kept), root, tmp_path)
+        collect(found, kept, root)
+        assert results_document(read_entries(kept), root, tmp_path) == first
+        assert '## A small table' in first
+        assert '| clean | 99.4/22.5 |' in first
+        assert f'![A small table: figure](.results/experiment_{DATA}/figure.png)' in (
+            first)
+        assert 'Reported on: 3 images with 6 faces of `wider_face_val_bbx_gt.txt`' in (
+            first)
+        assert 'Detectors sln trained on: 4 images' in first
+        assert 'Attacks: 1; steps 4 of 2 images;' in first
+        assert str(root) not in first
