@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ class TestWhole:
         folder = trained / 'test'
         done = run('test.py', trained / 'detector.py',
                    trained / 'train' / 'epoch_1.pth', '--tta', '--save-predictions',
-                   'npz', '--work-dir', folder)
+                   'npz', '--work-dir', folder, python=sys.executable)
         assert done.returncode == 0, done.stderr
         assert 'face/all/AP' in done.stdout + done.stderr
         report = load_report(folder / 'report.json')

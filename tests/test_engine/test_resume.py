@@ -373,7 +373,7 @@ class TestDeterminism:
 def test_fault_drill(run, trained):
     """Real kills of real runs: an attack and a training."""
     done = run('fault_drill.py', trained / 'attack.py', trained / 'detector.py',
-               '--faults', 3, '--work-dir', trained / 'drill')
+               '--faults', 3, '--work-dir', trained / 'drill', python=sys.executable)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [line for line in done.stdout.splitlines() if line.startswith('| ')][2:]
     assert [row.split(' | ')[-1] for row in rows] == ['3/3 |', '3/3 |']
