@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import os
+
+# For all processes of all tests, read when torch is imported: the networks are so small
+# that threads would wait for each other most of the time, the more so on busy cores.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+# isort: split
+import copy
 import subprocess
 import sys
 import tempfile
@@ -42,13 +48,14 @@ def run(warm_python) -> Callable[..., subprocess.CompletedProcess]:
     """A tool of tools/, as a user runs it.
 
     With ``python=sys.executable`` it does its own imports. Each tool does so in one
-    test at least.
+    test at least. Other keywords are environment variables.
     """
-    def run(tool: str, *args: object, python: str = warm_python,
+    def run(tool: str, *args: object, python: str = warm_python, **env: str,
             ) -> subprocess.CompletedProcess:
         return subprocess.run(
             [python, str(REPO_ROOT / 'tools' / tool), *map(str, args)],
-            cwd=REPO_ROOT, capture_output=True, text=True, check=False)
+            cwd=REPO_ROOT, capture_output=True, text=True, check=False,
+            env={**os.environ, **env})
 
     return run
 

@@ -91,15 +91,16 @@ class TestWhole:
             assert checkpoint[key]
 
     def test_resumed_run_gives_the_same_patch(self, run, attacked):
-        """Two epochs at once, or one, then the other in a new process."""
-        folder = attacked / 'resumed'
-        whole = load_patch(attacked / 'attack' / 'patch.npy')
-        folder.mkdir()
-        first = attacked / 'attack' / 'epoch_1.pth'
-        done = run('attack.py', attacked / 'attack.py', '--work-dir', folder,
-                   '--resume', first, '--no-report')
-        assert done.returncode == 0, done.stderr
-        assert torch.equal(load_patch(folder / 'patch.npy'), whole)
+        """Two epochs at once, or one, then the other in a new process; two threads."""
+        whole, resumed = attacked / 'whole', attacked / 'resumed'
+        resumed.mkdir()
+        for folder, options in ((whole, []),
+                                (resumed, ['--resume', whole / 'epoch_1.pth'])):
+            done = run('attack.py', attacked / 'attack.py', '--work-dir', folder,
+                       '--no-report', *options, OMP_NUM_THREADS='2')
+            assert done.returncode == 0, done.stderr
+        assert torch.equal(load_patch(resumed / 'patch.npy'),
+                           load_patch(whole / 'patch.npy'))
 
     def test_report_on_a_patch_file(self, run, attacked):
         folder = attacked / 'again'
