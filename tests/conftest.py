@@ -6,7 +6,9 @@ import os
 
 # For all processes of all tests, read when torch is imported: the networks are so small
 # that threads would wait for each other most of the time, the more so on busy cores.
+# Where there are two all the same, they sleep meanwhile.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 # isort: split
 import copy
