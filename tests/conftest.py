@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import os
+
+# For all processes of all tests, read when torch is imported: the networks are so small
+# that threads would wait for each other most of the time, the more so on busy cores.
+# Where there are two all the same, they sleep meanwhile.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
+
+# isort: split
+import copy
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +29,37 @@ REPO_ROOT = Path(__file__).resolve().parents[1]
 def mmdet_scope() -> None:
     """Configs name mmdet's modules without a prefix, as under its runner."""
     init_default_scope('mmdet')
+
+
+@pytest.fixture(scope='session')
+def warm_python() -> Iterator[str]:
+    """A Python that need not import torch, mmcv and mmdet: see warm_python.py."""
+    # Not below pytest's folder: the name of a socket has a hundred characters.
+    with tempfile.TemporaryDirectory(prefix='warm') as folder:
+        script = Path(__file__).with_name('warm_python.py')
+        with subprocess.Popen(
+                [sys.executable, '-W', 'ignore', str(script), folder], text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert any(line == 'ready\n' for line in process.stdout)
+            yield str(Path(folder, 'python'))
+            process.stdin.close()
+
+
+@pytest.fixture(scope='session')
+def run(warm_python) -> Callable[..., subprocess.CompletedProcess]:
+    """A tool of tools/, as a user runs it.
+
+    With ``python=sys.executable`` it does its own imports. Each tool does so in one
+    test at least. Other keywords are environment variables.
+    """
+    def run(tool: str, *args: object, python: str = warm_python, **env: str,
+            ) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [python, str(REPO_ROOT / 'tools' / tool), *map(str, args)],
+            cwd=REPO_ROOT, capture_output=True, text=True, check=False,
+            env={**os.environ, **env})
+
+    return run
 
 
 @pytest.fixture(scope='session')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,10 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.slow
-def test_every_input_works_or_gives_one_clear_error():
-    done = subprocess.run(
-        [sys.executable, str(ROOT / 'tools' / 'damage_drill.py')],
-        capture_output=True, text=True, check=False)
+def test_every_input_works_or_gives_one_clear_error(run):
+    done = run('damage_drill.py', python=sys.executable)
     assert done.returncode == 0, done.stdout + done.stderr
     *_, last = done.stdout.strip().splitlines()
     kind, tried, right, clear, failed = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
 META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
         'instances', 'patch_boxes')
 FLIP_META = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
@@ -118,30 +116,18 @@ def workspace(tmp_path_factory, tiny_sln) -> Path:
     return root
 
 
-def run_tool(tool: str, *args: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(ROOT / 'tools' / tool), *map(str, args)],
-        cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope='session')
-def run():
-    """A tool of tools/, as a user runs it."""
-    return run_tool
-
-
-@pytest.fixture(scope='session')
-def trained(workspace) -> Path:
-    done = run_tool('train.py', workspace / 'detector.py', '--work-dir',
-               workspace / 'train')
+def trained(workspace, run) -> Path:
+    done = run('train.py', workspace / 'detector.py', '--work-dir',
+               workspace / 'train', python=sys.executable)
     assert done.returncode == 0, done.stderr
     return workspace
 
 
 @pytest.fixture(scope='session')
-def attacked(trained) -> Path:
-    done = run_tool(
-        'attack.py', trained / 'attack.py', '--work-dir', trained / 'attack')
+def attacked(trained, run) -> Path:
+    done = run('attack.py', trained / 'attack.py', '--work-dir', trained / 'attack',
+               python=sys.executable)
     assert done.returncode == 0, done.stderr
     (trained / 'attack.log').write_text(done.stdout + done.stderr)
     return trained

@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,8 @@ class TestExperiment:
     def test_nothing_is_run_twice(self, finished, run, experiment_file):
         _, root = finished
         done = run('experiment.py', experiment_file, '--data',
-                   experiment_file.parent / 'same_data.py', '--work-dir', root)
+                   experiment_file.parent / 'same_data.py', '--work-dir', root,
+                   python=sys.executable)
         assert done.returncode == 0, done.stderr
         assert not any(line.startswith(('attack ', 'evaluation '))
                        for line in done.stdout.splitlines())
@@ -128,7 +130,8 @@ class TestExperiment:
         cfg.pop('figure')
         cfg.dump(tmp_path / 'matrix.py')
         done = run('transfer.py', tmp_path / 'matrix.py', '--data',
-                   experiment_file.parent / 'same_data.py', '--work-dir', root)
+                   experiment_file.parent / 'same_data.py', '--work-dir', root,
+                   python=sys.executable)
         assert done.returncode == 0, done.stderr
         lines = done.stdout.splitlines()
         assert not any(line.startswith(('attack ', 'evaluation ')) for line in lines)

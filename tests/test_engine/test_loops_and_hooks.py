@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ class TestWhole:
         folder = trained / 'test'
         done = run('test.py', trained / 'detector.py',
                    trained / 'train' / 'epoch_1.pth', '--tta', '--save-predictions',
-                   'npz', '--work-dir', folder)
+                   'npz', '--work-dir', folder, python=sys.executable)
         assert done.returncode == 0, done.stderr
         assert 'face/all/AP' in done.stdout + done.stderr
         report = load_report(folder / 'report.json')
@@ -90,15 +91,16 @@ class TestWhole:
             assert checkpoint[key]
 
     def test_resumed_run_gives_the_same_patch(self, run, attacked):
-        """Two epochs at once, or one, then the other in a new process."""
-        folder = attacked / 'resumed'
-        whole = load_patch(attacked / 'attack' / 'patch.npy')
-        folder.mkdir()
-        first = attacked / 'attack' / 'epoch_1.pth'
-        done = run('attack.py', attacked / 'attack.py', '--work-dir', folder,
-                   '--resume', first, '--no-report')
-        assert done.returncode == 0, done.stderr
-        assert torch.equal(load_patch(folder / 'patch.npy'), whole)
+        """Two epochs at once, or one, then the other in a new process; two threads."""
+        whole, resumed = attacked / 'whole', attacked / 'resumed'
+        resumed.mkdir()
+        for folder, options in ((whole, []),
+                                (resumed, ['--resume', whole / 'epoch_1.pth'])):
+            done = run('attack.py', attacked / 'attack.py', '--work-dir', folder,
+                       '--no-report', *options, OMP_NUM_THREADS='2')
+            assert done.returncode == 0, done.stderr
+        assert torch.equal(load_patch(resumed / 'patch.npy'),
+                           load_patch(whole / 'patch.npy'))
 
     def test_report_on_a_patch_file(self, run, attacked):
         folder = attacked / 'again'

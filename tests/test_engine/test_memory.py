@@ -2,7 +2,6 @@
 
 import platform
 import subprocess
-import sys
 
 import pytest
 
@@ -22,10 +21,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='no glibc here')
-def test_pages_are_kept():
+def test_pages_are_kept(warm_python):
     faults = {
         mode: int(subprocess.run(
-            [sys.executable, '-W', 'ignore', '-c', SCRIPT, mode], check=True,
-            capture_output=True, text=True).stdout.split()[-1])
+            [warm_python, '-c', SCRIPT, mode], check=True, capture_output=True,
+            text=True).stdout.split()[-1])
         for mode in ('default', 'keep')}
     assert faults['keep'] < 0.8 * faults['default']

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,17 @@ ROOT = Path(__file__).resolve().parents[2]
 FACES = [1, 7, 0, 3, 2, 5, 4, 1]
 
 
-def dist_run(script: str, *args: object, **env: str) -> subprocess.CompletedProcess:
-    """A dist_*.sh of tools/, with this interpreter."""
-    return subprocess.run(
-        ['bash', str(ROOT / 'tools' / script), *map(str, args)], cwd=ROOT,
-        capture_output=True, text=True, check=False, timeout=300,
-        env=dict(PATH=f'{Path(sys.executable).parent}:/usr/bin:/bin', PORT='0', **env))
+@pytest.fixture(scope='module')
+def dist_run(warm_python) -> Callable[..., subprocess.CompletedProcess]:
+    """A dist_*.sh of tools/, all of whose processes are quick to start."""
+    def dist_run(script: str, *args: object, **env: str) -> subprocess.CompletedProcess:
+        path = f'{Path(warm_python).parent}:/usr/bin:/bin'
+        return subprocess.run(
+            ['bash', str(ROOT / 'tools' / script), *map(str, args)], cwd=ROOT,
+            capture_output=True, text=True, check=False, timeout=300,
+            env=dict(PATH=path, PORT='0', **env))
+
+    return dist_run
 
 
 def write_uneven_faces(root: Path) -> None:
@@ -74,7 +79,7 @@ def uneven(trained, tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope='module')
-def patches(uneven, run) -> dict[str, Path]:
+def patches(uneven, run, dist_run) -> dict[str, Path]:
     """Both attacks, each of 20 steps."""
     work = {name: path.parent / f'run_{name}' for name, path in uneven.items()}
     done = run('attack.py', uneven['one'], '--no-report', '--work-dir', work['one'])
@@ -109,7 +114,7 @@ def test_two_processes_report_the_same_numbers(patches, uneven, run):
 
 
 @pytest.mark.slow
-def test_training_and_test_on_two_processes(trained, run, tmp_path):
+def test_training_and_test_on_two_processes(trained, run, dist_run, tmp_path):
     done = dist_run('dist_train.sh', trained / 'detector.py', 2, '--work-dir',
                     tmp_path / 'train')
     assert done.returncode == 0, done.stderr
@@ -146,7 +151,8 @@ class KillOnceHook(Hook):
 
 
 @pytest.mark.slow
-def test_killed_process_ends_the_run_which_resumes(patches, uneven, tmp_path):
+def test_killed_process_ends_the_run_which_resumes(
+        patches, uneven, dist_run, tmp_path):
     (tmp_path / 'killer.py').write_text(KILLER)
     cfg = Config.fromfile(uneven['two'])
     cfg.custom_imports.imports = ['mmdet_facepatch', 'killer']
@@ -171,7 +177,7 @@ def test_killed_process_ends_the_run_which_resumes(patches, uneven, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_loss_of_one_process_stops_both(uneven, tmp_path):
+def test_a_loss_of_one_process_stops_both(uneven, dist_run, tmp_path):
     """Only the second has a NaN; both stop, its images are named, all is saved."""
     cfg = Config.fromfile(uneven['two'])
     cfg.custom_imports.imports = [*cfg.custom_imports.imports, 'planted']
@@ -210,7 +216,7 @@ class TestErrors:
         with pytest.raises(RuntimeError, match='RANK.*is not set.*torchrun'):
             build_runner(Config(dict(launcher='pytorch')))
 
-    def test_script_without_arguments(self):
+    def test_script_without_arguments(self, dist_run):
         done = dist_run('dist_attack.sh')
         assert done.returncode != 0
         assert 'dist_attack.sh CONFIG PROCESSES' in done.stderr

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,18 +14,8 @@ from mmdet_facepatch.evaluation import (
     write_text_predictions,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+TOOL = 'eval_predictions.py'
 IDS = ('0--Parade/0_Parade_a_1', '0--Parade/0_Parade_a_2', '1--Handshaking/1_b')
-
-
-def run(*args):
-    return subprocess.run(
-        [sys.executable, str(ROOT / 'tools' / 'eval_predictions.py'), *map(str, args)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope='module')
@@ -52,13 +40,14 @@ def predictions(score, ids=IDS):
 
 
 @pytest.mark.slow
-def test_two_detectors_beside_each_other(annotation, tmp_path):
+def test_two_detectors_beside_each_other(run, annotation, tmp_path):
     """Text of one that saw two of three images, npz of a weaker one."""
     write_text_predictions(tmp_path / 'strong', predictions(0.96875, IDS[:2]))
     save_predictions(tmp_path / 'weak.npz', predictions(0.5))
     done = run(
-        tmp_path / 'strong', f'other={tmp_path / "weak.npz"}', '--gt', annotation,
+        TOOL, tmp_path / 'strong', f'other={tmp_path / "weak.npz"}', '--gt', annotation,
         '--out', tmp_path / 'out', '--deltas', 0.9, 0.25, '--bootstrap', 50,
+        python=sys.executable,
     )
     assert done.returncode == 0, done.stderr
     assert 'all 3 annotated images' in done.stdout
@@ -77,31 +66,31 @@ def test_two_detectors_beside_each_other(annotation, tmp_path):
 
 
 @pytest.mark.slow
-def test_part_of_the_images(annotation, tmp_path):
+def test_part_of_the_images(run, annotation, tmp_path):
     write_text_predictions(tmp_path / 'dets', predictions(0.96875, IDS[:2]))
     (tmp_path / 'part.txt').write_text(f'{IDS[0]}.jpg\n{IDS[1]}.jpg\n')
     arguments = (tmp_path / 'dets', '--gt', annotation, '--out', tmp_path / 'out')
-    done = run(*arguments, '--images', tmp_path / 'part.txt')
+    done = run(TOOL, *arguments, '--images', tmp_path / 'part.txt')
     assert done.returncode == 0, done.stderr
     assert '2 of the 3 annotated images' in done.stdout
     numbers = load_report(tmp_path / 'out' / 'report.json')['conditions']['dets']
     assert numbers['numbers']['all/recall@0.9'] == 1.0
     # Predictions for an image outside the part are for an unknown one.
     (tmp_path / 'part.txt').write_text(f'{IDS[0]}.jpg\n')
-    done = run(*arguments, '--images', tmp_path / 'part.txt')
+    done = run(TOOL, *arguments, '--images', tmp_path / 'part.txt')
     assert done.returncode != 0
     assert f'first is {IDS[1]}' in done.stderr.replace('\n', ' ')
 
 
 @pytest.mark.slow
-def test_bad_input_is_named(annotation, tmp_path):
+def test_bad_input_is_named(run, annotation, tmp_path):
     out = ('--out', tmp_path / 'out')
     write_text_predictions(tmp_path / 'dets', predictions(0.5))
     bad = tmp_path / 'dets' / f'{IDS[0]}.txt'
     bad.write_text('0_Parade_a_1\n1\n1 2 3 4 1.5\n')
-    done = run(tmp_path / 'dets', '--gt', annotation, *out)
+    done = run(TOOL, tmp_path / 'dets', '--gt', annotation, *out)
     assert done.returncode != 0
     assert f'{bad}, line 3' in done.stderr
     assert not (tmp_path / 'out').exists()
-    done = run(tmp_path / 'dets', tmp_path / 'dets', '--gt', annotation, *out)
+    done = run(TOOL, tmp_path / 'dets', tmp_path / 'dets', '--gt', annotation, *out)
     assert "both named 'dets'" in done.stderr
