@@ -20,11 +20,12 @@ DETECTORS = [name for name in ALL if '/' not in name]
 WHOLE = [name for name in DETECTORS if not name.endswith('_subset.py')]
 SUBSET = [name for name in DETECTORS if name.endswith('_subset.py')]
 
-
+BLACK_BOXES = [name for name in ALL if name.startswith('blackbox/')]
 EXPERIMENTS = [name for name in ALL if name.startswith(('experiments/', 'transfer/'))]
 
 
-@pytest.mark.parametrize('name', [name for name in ALL if name not in EXPERIMENTS])
+@pytest.mark.parametrize(
+    'name', [name for name in ALL if name not in [*EXPERIMENTS, *BLACK_BOXES]])
 def test_loads(name):
     assert Config.fromfile(ROOT / name).train_dataloader.dataset.pipeline
 

@@ -11,6 +11,9 @@ from .evaluation_report import write_evaluation
 from .experiment import Experiment, Job, load_numbers
 from .experiment_report import write_experiment
 from .experiment_run import experiment_parser, run_experiment
+from .face_likeness import Likeness, Scenes, measure_likeness
+from .face_likeness_report import likeness_to_markdown, write_likeness
+from .face_likeness_run import run_face_likeness
 from .hooks import (
     EvaluationReportHook,
     FiniteNumbersHook,
@@ -31,6 +34,7 @@ __all__ = [
     'Experiment',
     'FiniteNumbersHook',
     'Job',
+    'Likeness',
     'PatchAttackLoop',
     'PatchHook',
     'PatchReportHook',
@@ -39,6 +43,7 @@ __all__ = [
     'ReproducibleEpochLoop',
     'ReproducibleIterLoop',
     'SafeCheckpointHook',
+    'Scenes',
     'UnreadableImagesHook',
     'WorkDirError',
     'add_common_arguments',
@@ -49,10 +54,14 @@ __all__ = [
     'experiment_parser',
     'find_intact_checkpoint',
     'keep_freed_memory',
+    'likeness_to_markdown',
     'load_config',
     'load_numbers',
+    'measure_likeness',
     'run_experiment',
+    'run_face_likeness',
     'set_report_option',
     'write_evaluation',
     'write_experiment',
+    'write_likeness',
 ]

@@ -26,6 +26,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 
+from ..attack import build_frozen_detector, detector_digest
 from ..evaluation import load_report
 from ..files import write_atomically
 from .config import load_config
@@ -126,14 +127,26 @@ def detector_file_digest(checkpoint: str) -> str:
     return digest.hexdigest()
 
 
+def black_box_digest(config: str) -> str:
+    """SHA-256 of the weights that a black box brings.
+
+    Args:
+        config: Path of its config.
+
+    Raises:
+        ImportError: If the package with the weights is not installed.
+    """
+    return detector_digest(build_frozen_detector(config))
+
+
 class Experiment:
     """One experiment on one data set.
 
     Args:
         path: Experiment config, see ``configs/experiments/``. It has ``title``,
-            ``detectors`` (name -> ``config`` and ``checkpoint``), ``attacks``
-            (method -> attack config), and ``cells``, each with ``name`` and
-            optionally
+            ``detectors`` (name -> ``config`` and ``checkpoint``, None for a black
+            box), ``attacks`` (method -> attack config), and ``cells``, each with
+            ``name`` and optionally
 
             - ``detector``: name of the one it is evaluated on, the first by
               default;
@@ -196,15 +209,28 @@ class Experiment:
         self.cells = [cell for cell in self.cells if cell['name'] in wanted]
 
     def missing_weights(self) -> dict[str, str]:
-        """Checkpoint that is not there by name of the cell that needs it."""
+        """What is not there, and what to do, by name of the cell that needs it."""
         found = {}
         for cell in self.cells:
             attack = cell.get('attack') or {}
             for name in (attack.get('detector'), self._detector(cell)):
-                checkpoint = self.detectors[name]['checkpoint'] if name else ''
-                if name and '://' not in checkpoint and not Path(checkpoint).is_file():
-                    found[cell['name']] = checkpoint
+                reason = self._missing(name) if name else None
+                if reason:
+                    found[cell['name']] = reason
         return found
+
+    def _missing(self, name: str) -> str | None:
+        """Why a detector's weights cannot be had, or None."""
+        detector = self.detectors[name]
+        checkpoint = detector.get('checkpoint')
+        if checkpoint is None:
+            try:
+                self._weights(detector)
+            except ImportError as error:
+                return str(error)
+        elif '://' not in checkpoint and not Path(checkpoint).is_file():
+            return f'there is no checkpoint {checkpoint}; train it first'
+        return None
 
     def first_jobs(self) -> list[Job]:
         """Jobs that wait for no other: clean images and attacks, each once."""
@@ -298,7 +324,7 @@ class Experiment:
     def _set_model(self, cfg: Config, detector: str, cell: dict) -> None:
         cfg.model.detector = dict(
             config=self.detectors[detector]['config'],
-            checkpoint=self.detectors[detector]['checkpoint'])
+            checkpoint=self.detectors[detector].get('checkpoint'))
         if cell.get('placement'):
             own = cfg.model.get('placement') or dict(type='PatchPlacement')
             cfg.model.placement = dict(own, **cell['placement'])
@@ -317,9 +343,16 @@ class Experiment:
         identity.update(
             model=model,
             detector=Config.fromfile(paths['config']).to_dict()['model'],
-            weights=self._digest(paths['checkpoint'], detector_file_digest),
+            weights=self._weights(paths),
             data=self._digest(content[loader]['dataset'], data_digest))
         return json.loads(json.dumps(_by_content(identity)))
+
+    def _weights(self, detector: dict) -> str:
+        """Digest of a detector's checkpoint, or of the weights that it brings."""
+        checkpoint = detector.get('checkpoint')
+        if checkpoint is None:
+            return self._digest(detector['config'], black_box_digest)
+        return self._digest(checkpoint, detector_file_digest)
 
     def _digest(self, source: Any, function: Any) -> str:
         key = json.dumps(source, sort_keys=True)

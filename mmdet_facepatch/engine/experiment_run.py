@@ -112,9 +112,8 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
             sys.exit(f'--job {args.job}: there is no such run, or it waits for another')
         sys.exit(_run_all(chosen, root, 1, args.processes))
     missing = experiment.missing_weights()
-    for cell, checkpoint in missing.items():
-        print(f'FAILED {cell}: there is no checkpoint {checkpoint}; train it first',
-              flush=True)
+    for cell, reason in missing.items():
+        print(f'FAILED {cell}: {reason}', flush=True)
     failed = len(missing)
     failed += _run_all(experiment.first_jobs(), root, args.jobs, args.processes)
     failed += _run_all(

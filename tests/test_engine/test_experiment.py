@@ -172,7 +172,8 @@ class TestExperiment:
         experiment = build(experiment_file, root)
         experiment.detectors['other'] = dict(config='x.py', checkpoint='no_such.pth')
         experiment.cells.append(dict(name='bad', detector='other'))
-        assert experiment.missing_weights() == {'bad': 'no_such.pth'}
+        assert experiment.missing_weights() == {
+            'bad': 'there is no checkpoint no_such.pth; train it first'}
         assert list(experiment.finished()) == ['clean', 'noise', 'patch', 'smaller']
         assert all(job.done for job in experiment.first_jobs())
 
