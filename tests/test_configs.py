@@ -8,7 +8,7 @@ import pytest
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
-from mmdet_facepatch.engine import Experiment
+from mmdet_facepatch.engine import Experiment, Scenes
 
 ROOT = Path(__file__).resolve().parents[1] / 'configs'
 ALL = sorted(
@@ -20,12 +20,13 @@ DETECTORS = [name for name in ALL if '/' not in name]
 WHOLE = [name for name in DETECTORS if not name.endswith('_subset.py')]
 SUBSET = [name for name in DETECTORS if name.endswith('_subset.py')]
 
-BLACK_BOXES = [name for name in ALL if name.startswith('blackbox/')]
+# Nothing is trained by these.
+EVALUATIONS = [name for name in ALL if name.startswith(('blackbox/', 'face_like'))]
 EXPERIMENTS = [name for name in ALL if name.startswith(('experiments/', 'transfer/'))]
 
 
 @pytest.mark.parametrize(
-    'name', [name for name in ALL if name not in [*EXPERIMENTS, *BLACK_BOXES]])
+    'name', [name for name in ALL if name not in [*EXPERIMENTS, *EVALUATIONS]])
 def test_loads(name):
     assert Config.fromfile(ROOT / name).train_dataloader.dataset.pipeline
 
@@ -41,6 +42,14 @@ def test_experiment_names_what_exists(name, tmp_path):
         assert Path(path).is_file()
     for detector in experiment.detectors.values():
         assert Path(detector['config']).is_file()
+
+
+def test_face_likeness_names_what_exists():
+    cfg = Config.fromfile(ROOT / 'face_likeness' / 'subset.py')
+    Scenes(**cfg.scenes)
+    assert set(cfg.detectors) >= {'sln', 'centerface', 'yunet', 'mtcnn'}
+    for detector in cfg.detectors.values():
+        assert Path(detector.config).is_file()
 
 
 @pytest.mark.parametrize('name', DETECTORS)

@@ -120,6 +120,6 @@ def run_face_likeness(
 
 def _scenes(options: Mapping[str, Any]) -> Scenes:
     """Lists come from the command line, tuples from configs."""
-    values = {key: tuple(value) if isinstance(value, list) else value
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value
               for key, value in options.items()}
     return Scenes(**values)

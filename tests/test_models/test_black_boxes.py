@@ -23,6 +23,7 @@ from mmdet_facepatch.attack import (
     build_frozen_detector,
     detector_digest,
 )
+from mmdet_facepatch.evaluation import load_ground_truth, pairwise_iou
 from mmdet_facepatch.models import MTCNN, SLN, CenterFace, YuNet, check_checkpoint
 from mmdet_facepatch.models.detectors import (
     BlackBoxDetector,
@@ -47,6 +48,8 @@ from mmdet_facepatch.models.detectors.mtcnn_networks import (
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs' / 'blackbox'
+# Of the validation set; a dozen large faces.
+IMAGE = '0_Parade_Parade_0_12'
 NMS = dict(type='nms', iou_threshold=0.3)
 KINDS = dict(centerface=CenterFace, yunet=YuNet, mtcnn=MTCNN)
 
@@ -260,7 +263,7 @@ class TestPackagedFile:
 def parade(widerface_root) -> np.ndarray:
     """A real image with many faces."""
     folder = widerface_root / 'WIDER_val' / 'images' / '0--Parade'
-    return cv2.imread(str(folder / '0_Parade_marchingband_1_465.jpg'))
+    return cv2.imread(str(folder / f'{IMAGE}.jpg'))
 
 
 class TestRealNetworks:
@@ -274,32 +277,24 @@ class TestRealNetworks:
         assert detector_digest(first) != digest
 
     def test_finds_faces(self, name, parade, widerface_root):
-        """Nine of ten confident detections are annotated faces."""
-        from mmdet_facepatch.datasets import WiderFaceDataset
-        data = WiderFaceDataset(
-            data_root=str(widerface_root), test_mode=True, pipeline=[],
-            ann_file='wider_face_split/wider_face_val_bbx_gt.txt',
-            data_prefix=dict(img='WIDER_val/images/'), subset_file='val_subset.txt')
-        infos = {Path(data.get_data_info(i)['img_path']).stem: data.get_data_info(i)
-                 for i in range(len(data))}
-        faces = [face['bbox'] for face in
-                 infos['0_Parade_marchingband_1_465']['instances']]
-        from mmdet_facepatch.evaluation import pairwise_iou
+        """The eight surest detections are annotated faces."""
+        faces = load_ground_truth(widerface_root / 'eval_tools' / 'ground_truth')
         found = detect(real(name), parade)[0]
-        best = found[:20]
-        overlap = pairwise_iou(best.bboxes.numpy(), np.array(faces)).max(axis=1)
-        assert (overlap >= 0.5).mean() >= 0.9
+        overlap = pairwise_iou(
+            found.bboxes[:8].numpy(), faces[f'0--Parade/{IMAGE}'].boxes).max(axis=1)
+        assert (overlap > 0.5).all()
         assert found.scores.max() <= 1
         assert (found.scores.diff() <= 0).all()
 
     def test_answers_do_not_depend_on_what_was_seen(self, name, parade):
         """Nor on the other images of a batch."""
         small = np.ascontiguousarray(parade[100:293, 60:310])
+        large = np.ascontiguousarray(parade[:331, :420])
         detector = real(name)
         expected = detect(detector, small)[0]
         assert len(expected)
-        detect(detector, parade)
-        for again in (detect(detector, small)[0], detect(detector, parade, small)[1],
+        detect(detector, large)
+        for again in (detect(detector, small)[0], detect(detector, large, small)[1],
                       detect(real(name), small)[0]):
             assert torch.equal(again.bboxes, expected.bboxes)
             assert torch.equal(again.scores, expected.scores)
@@ -343,6 +338,6 @@ def test_margins_of_mtcnn(parade):
         detector = real('mtcnn')
     except ImportError as error:
         pytest.skip(str(error))
-    found = detect(detector, parade)[0]
+    found = detect(detector, np.ascontiguousarray(parade[100:400, 300:800]))[0]
     assert torch.equal(found.margins.sigmoid(), found.scores)
     assert found.margins.max() > 5
