@@ -8,7 +8,7 @@ import pytest
 from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
 
-from mmdet_facepatch.engine import Experiment
+from mmdet_facepatch.engine import Experiment, Scenes
 
 ROOT = Path(__file__).resolve().parents[1] / 'configs'
 ALL = sorted(
@@ -20,13 +20,15 @@ DETECTORS = [name for name in ALL if '/' not in name]
 WHOLE = [name for name in DETECTORS if not name.endswith('_subset.py')]
 SUBSET = [name for name in DETECTORS if name.endswith('_subset.py')]
 
-
+# Nothing is trained by these.
+EVALUATIONS = [name for name in ALL if name.startswith(('blackbox/', 'face_like'))]
 EXPERIMENTS = [name for name in ALL if name.startswith(('experiments/', 'transfer/'))]
 FINDINGS = [name for name in ALL if name.startswith('findings/')]
 
 
 @pytest.mark.parametrize(
-    'name', [name for name in ALL if name not in [*EXPERIMENTS, *FINDINGS]])
+    'name', [name for name in ALL
+             if name not in [*EXPERIMENTS, *FINDINGS, *EVALUATIONS]])
 def test_loads(name):
     assert Config.fromfile(ROOT / name).train_dataloader.dataset.pipeline
 
@@ -60,6 +62,14 @@ def test_findings_name_what_exists(name, tmp_path):
                     cell.get('group') or cell['name'] for cell in experiment.all_cells}
             named = [*check.cells, *getattr(check, 'references', [])]
             assert set(named) <= known[check.experiment], check.statement
+
+
+def test_face_likeness_names_what_exists():
+    cfg = Config.fromfile(ROOT / 'face_likeness' / 'subset.py')
+    Scenes(**cfg.scenes)
+    assert set(cfg.detectors) >= {'sln', 'centerface', 'yunet', 'mtcnn'}
+    for detector in cfg.detectors.values():
+        assert Path(detector.config).is_file()
 
 
 @pytest.mark.parametrize('name', DETECTORS)

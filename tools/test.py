@@ -21,13 +21,17 @@ from mmdet_facepatch.engine import (
     load_config,
     set_report_option,
 )
+from mmdet_facepatch.models import check_checkpoint
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file of the detector')
-    parser.add_argument('checkpoint', help='file, URL or facepatch://NAME')
+    parser.add_argument(
+        'checkpoint', nargs='?',
+        help='file, URL or facepatch://NAME; none for the black boxes of '
+        'configs/blackbox, which bring their own weights')
     parser.add_argument(
         '--save-predictions', choices=['npz', 'txt'],
         help='write the detections too: one .npz with margins, or a folder in '
@@ -55,7 +59,9 @@ def main() -> None:
     if args.save_predictions:
         set_report_option(cfg, 'predictions', args.save_predictions)
     with claim_work_dir(cfg, ['report'], args.overwrite):
-        build_runner(cfg).test()
+        runner = build_runner(cfg)
+        check_checkpoint(runner.model, args.checkpoint, args.config)
+        runner.test()
 
 
 if __name__ == '__main__':

@@ -14,6 +14,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from ..models.detectors import check_checkpoint
+
 # How many differing keys an error message names.
 NAMED_KEYS = 3
 
@@ -120,13 +122,14 @@ def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
         'with.')
 
 
-def build_frozen_detector(config: str, checkpoint: str,
+def build_frozen_detector(config: str, checkpoint: str | None = None,
                           merge_norms: bool = True) -> nn.Module:
     """Build a detector from its config and checkpoint, and freeze it.
 
     Args:
         config: Path of an mmdet config; its ``model`` is built.
-        checkpoint: Path, URL, or a registered scheme as ``facepatch://NAME``.
+        checkpoint: Path, URL, or a registered scheme as ``facepatch://NAME``; None
+            for a black box, which has weights of its own.
         merge_norms: Whether to call :func:`merge_batch_norms`. False computes what
             ``tools/test.py`` does, to the last bit.
 
@@ -135,8 +138,9 @@ def build_frozen_detector(config: str, checkpoint: str,
 
     Raises:
         FileNotFoundError: If config or checkpoint is not there.
-        ValueError: If the checkpoint does not fit the config's model, or a module
-            of the detector stays in train mode.
+        ImportError: If the package with the weights of a black box is not there.
+        ValueError: If the checkpoint does not fit the config's model, is missing
+            or has no place, or a module of the detector stays in train mode.
     """
     if not Path(config).is_file():
         raise FileNotFoundError(
@@ -150,6 +154,8 @@ def build_frozen_detector(config: str, checkpoint: str,
     # Outside a runner nothing else says in whose names the config is written.
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
         detector = MODELS.build(model)
-    _load_whole(detector, checkpoint, config)
+    check_checkpoint(detector, checkpoint, config)
+    if checkpoint is not None:
+        _load_whole(detector, checkpoint, config)
     freeze(detector)
     return merge_batch_norms(detector) if merge_norms else detector

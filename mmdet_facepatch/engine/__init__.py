@@ -12,6 +12,9 @@ from .evaluation_report import write_evaluation
 from .experiment import Experiment, Job, load_numbers
 from .experiment_report import table_folder, write_experiment
 from .experiment_run import experiment_parser, run_experiment
+from .face_likeness import Likeness, Scenes, measure_likeness
+from .face_likeness_report import likeness_to_markdown, write_likeness
+from .face_likeness_run import run_face_likeness
 from .hooks import (
     AttackRecordHook,
     EvaluationReportHook,
@@ -34,6 +37,7 @@ __all__ = [
     'Experiment',
     'FiniteNumbersHook',
     'Job',
+    'Likeness',
     'PatchAttackLoop',
     'PatchHook',
     'PatchReportHook',
@@ -42,6 +46,7 @@ __all__ = [
     'ReproducibleEpochLoop',
     'ReproducibleIterLoop',
     'SafeCheckpointHook',
+    'Scenes',
     'UnreadableImagesHook',
     'WorkDirError',
     'add_common_arguments',
@@ -52,12 +57,16 @@ __all__ = [
     'experiment_parser',
     'find_intact_checkpoint',
     'keep_freed_memory',
+    'likeness_to_markdown',
     'load_attack_record',
     'load_config',
     'load_numbers',
+    'measure_likeness',
     'run_experiment',
+    'run_face_likeness',
     'set_report_option',
     'table_folder',
     'write_evaluation',
     'write_experiment',
+    'write_likeness',
 ]

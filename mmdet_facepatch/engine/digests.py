@@ -12,6 +12,8 @@ from mmdet.registry import DATASETS
 from mmengine.registry import DefaultScope
 from mmengine.runner import CheckpointLoader
 
+from ..attack import build_frozen_detector, detector_digest
+
 
 def content_digest(content: Any) -> str:
     """12 hexadecimal digits of what a job depends on, as canonical JSON."""
@@ -65,6 +67,18 @@ def detector_file_digest(checkpoint: str) -> str:
         digest.update(key.encode())
         digest.update(state[key].contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def black_box_digest(config: str) -> str:
+    """SHA-256 of the weights that a black box brings.
+
+    Args:
+        config: Path of its config.
+
+    Raises:
+        ImportError: If the package with the weights is not installed.
+    """
+    return detector_digest(build_frozen_detector(config))
 
 
 def by_content(value: Any) -> Any:

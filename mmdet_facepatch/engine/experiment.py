@@ -25,7 +25,13 @@ from ..evaluation import load_report
 from ..files import write_atomically
 from .config import load_config
 from .data_split import hold_out, image_ids, take_half
-from .digests import by_content, content_digest, data_digest, detector_file_digest
+from .digests import (
+    black_box_digest,
+    by_content,
+    content_digest,
+    data_digest,
+    detector_file_digest,
+)
 from .experiment_cells import check_cells, expand_seeds, matrix_cells
 from .manifest import software_versions
 
@@ -99,9 +105,9 @@ class Experiment:
 
     Args:
         path: Experiment config, see ``configs/experiments/``. It has ``title``,
-            ``detectors`` (name -> ``config`` and ``checkpoint``), ``attacks``
-            (method -> attack config), and ``cells``, each with ``name`` and
-            optionally
+            ``detectors`` (name -> ``config`` and ``checkpoint``, None for a black
+            box), ``attacks`` (method -> attack config), and ``cells``, each with
+            ``name`` and optionally
 
             - ``detector``: name of the one it is evaluated on, the first by
               default;
@@ -186,8 +192,14 @@ class Experiment:
 
     def _missing(self, name: str) -> str | None:
         """Why a detector's weights cannot be had, or None."""
-        checkpoint = self.detectors[name]['checkpoint']
-        if '://' not in checkpoint and not Path(checkpoint).is_file():
+        detector = self.detectors[name]
+        checkpoint = detector.get('checkpoint')
+        if checkpoint is None:
+            try:
+                self._weights(detector)
+            except ImportError as error:
+                return str(error)
+        elif '://' not in checkpoint and not Path(checkpoint).is_file():
             return f'there is no checkpoint {checkpoint}; train it first'
         return None
 
@@ -300,7 +312,7 @@ class Experiment:
     def _set_model(self, cfg: Config, detector: str, cell: dict) -> None:
         cfg.model.detector = dict(
             config=self.detectors[detector]['config'],
-            checkpoint=self.detectors[detector]['checkpoint'])
+            checkpoint=self.detectors[detector].get('checkpoint'))
         if cell.get('placement'):
             own = cfg.model.get('placement') or dict(type='PatchPlacement')
             cfg.model.placement = dict(own, **cell['placement'])
@@ -324,8 +336,11 @@ class Experiment:
         return json.loads(json.dumps(by_content(identity)))
 
     def _weights(self, detector: dict) -> str:
-        """Digest of a detector's checkpoint."""
-        return self._digest(detector['checkpoint'], detector_file_digest)
+        """Digest of a detector's checkpoint, or of the weights that it brings."""
+        checkpoint = detector.get('checkpoint')
+        if checkpoint is None:
+            return self._digest(detector['config'], black_box_digest)
+        return self._digest(checkpoint, detector_file_digest)
 
     def _digest(self, source: Any, function: Any) -> Any:
         key = f'{function.__name__} {json.dumps(source, sort_keys=True)}'

@@ -3,7 +3,7 @@
 from .backbones import HeadlessMobileNetV2
 from .data_preprocessors import ChannelsLastDetDataPreprocessor
 from .dense_heads import RetinaMarginHead, SLNHead, SSDMarginHead
-from .detectors import SLN
+from .detectors import MTCNN, SLN, CenterFace, YuNet, check_checkpoint
 from .losses import IoURegressionLoss
 from .necks import TopDownP2
 from .roi_heads import ContiguousSingleRoIExtractor, Shared2FCMarginBBoxHead
@@ -11,7 +11,9 @@ from .task_modules import GroupSamplingAssigner
 from .test_time_augs import PyramidTTA
 
 __all__ = [
+    'MTCNN',
     'SLN',
+    'CenterFace',
     'ChannelsLastDetDataPreprocessor',
     'ContiguousSingleRoIExtractor',
     'GroupSamplingAssigner',
@@ -23,4 +25,6 @@ __all__ = [
     'SSDMarginHead',
     'Shared2FCMarginBBoxHead',
     'TopDownP2',
+    'YuNet',
+    'check_checkpoint',
 ]

