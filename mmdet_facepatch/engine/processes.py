@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import os
 from pathlib import Path
@@ -37,6 +38,9 @@ def _join_on_cpu(cfg: Config) -> None:
     if timeout is not None:
         options['timeout'] = datetime.timedelta(seconds=timeout)
     torch.distributed.init_process_group(**options)
+    # Its threads must not outlive the interpreter: now and then that aborts a process
+    # that has done all its work.
+    atexit.register(torch.distributed.destroy_process_group)
     # mmengine would name a GPU as the device of the wrapped model.
     wrapper = dict(
         type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
