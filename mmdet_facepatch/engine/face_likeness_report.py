@@ -16,7 +16,9 @@ from ..version import __version__
 from ..visualization import plot_matrix, save_figure
 from .face_likeness import Likeness
 
-LABEL = 'highest score on the patch, mean over the pictures (%)'
+# What the numbers are; the second one fits beside a small heat map.
+MEANING = 'highest score on the patch, mean over the pictures (%)'
+LABEL = 'mean highest score (%)'
 
 
 def versions() -> dict[str, str | None]:
@@ -80,7 +82,7 @@ def likeness_to_markdown(title: str, results: Sequence[Likeness]) -> str:
     Returns:
         Markdown, without a newline at the end.
     """
-    parts = [f'# {title}', f'In the cells: {LABEL}; 0.0 where nothing is detected.']
+    parts = [f'# {title}', f'In the cells: {MEANING}; 0.0 where nothing is detected.']
     for background in _names(results, 'background'):
         chosen = [r for r in results if r.background == background]
         patches, detectors = _names(chosen, 'patch'), _names(chosen, 'detector')
