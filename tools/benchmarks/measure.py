@@ -103,10 +103,43 @@ def _growth(function: Callable[[], object]) -> float:
     return _status('VmHWM') - before
 
 
-def _measure(queue: Any, prepare: Callable[..., Callable[[], object]],
-             args: tuple) -> None:
+def _put(queue: Any, function: Callable[..., object], args: tuple) -> None:
     torch.set_num_threads(1)
-    queue.put(_growth(prepare(*args)))
+    queue.put(function(*args))
+
+
+def in_new_process(function: Callable[..., Any], *args: object) -> Any:
+    """Call a function in a process of its own, on one thread.
+
+    What ran before in this process changes how its allocator behaves; a new one
+    knows nothing of it.
+
+    Args:
+        function: Function of a module, so that the new process finds it.
+        *args: Its arguments.
+
+    Returns:
+        What it returns.
+
+    Raises:
+        RuntimeError: If the process ended without a result, as one does that
+            the system stops for want of memory.
+    """
+    context = multiprocessing.get_context('spawn')
+    queue = context.SimpleQueue()
+    process = context.Process(target=_put, args=(queue, function, args))
+    process.start()
+    process.join()
+    if process.exitcode or queue.empty():
+        raise RuntimeError(
+            f'measuring {function.__name__}{args} ended with exit code '
+            f'{process.exitcode}')
+    return queue.get()
+
+
+def _growth_of_prepared(prepare: Callable[..., Callable[[], object]],
+                        *args: object) -> float:
+    return _growth(prepare(*args))
 
 
 def memory_growth(prepare: Callable[..., Callable[[], object]], *args: object) -> float:
@@ -118,16 +151,6 @@ def memory_growth(prepare: Callable[..., Callable[[], object]], *args: object) -
         *args: Its arguments.
 
     Raises:
-        RuntimeError: If the process ended without a result, as one does that
-            the system stops for want of memory.
+        RuntimeError: If the process ended without a result.
     """
-    context = multiprocessing.get_context('spawn')
-    queue = context.SimpleQueue()
-    process = context.Process(target=_measure, args=(queue, prepare, args))
-    process.start()
-    process.join()
-    if process.exitcode or queue.empty():
-        raise RuntimeError(
-            f'measuring {prepare.__name__}{args} ended with exit code '
-            f'{process.exitcode}')
-    return queue.get()
+    return in_new_process(_growth_of_prepared, prepare, *args)
