@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from pathlib import Path
 
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
@@ -40,7 +41,8 @@ def main() -> None:
     command = shlex.join(['python', 'tools/face_likeness.py', *sys.argv[1:]])
     print(run_face_likeness(
         args.config, args.patches, args.work_dir, detectors=args.detectors,
-        options=args.cfg_options, command=command))
+        options=args.cfg_options, command=command,
+        root=Path(__file__).resolve().parents[1]))
     print(f'\nface_likeness.json, face_likeness.md and heat maps are in '
           f'{args.work_dir}')
 

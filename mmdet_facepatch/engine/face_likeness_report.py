@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..files import write_atomically
-from ..stack import DISTRIBUTIONS, find_part
-from ..version import __version__
 from ..visualization import plot_matrix, save_figure
 from .face_likeness import Likeness
 
 # What the numbers are; the second one fits beside a small heat map.
 MEANING = 'highest score on the patch, mean over the pictures (%)'
 LABEL = 'mean highest score (%)'
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of what the numbers depend on, by name."""
-    import cv2
-
-    parts = {name: find_part(name).version for name in DISTRIBUTIONS}
-    return dict(mmdet_facepatch=__version__, python=platform.python_version(),
-                numpy=np.__version__, opencv=cv2.__version__, **parts)
 
 
 def _names(results: Sequence[Likeness], field: str) -> list[Any]:

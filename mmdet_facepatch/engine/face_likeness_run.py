@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..attack import build_frozen_detector, detector_digest
+from .digests import file_digest
 from .face_likeness import (
     Likeness,
     Scenes,
@@ -18,7 +18,8 @@ from .face_likeness import (
     measure_likeness,
     patch_digest,
 )
-from .face_likeness_report import versions, write_likeness
+from .face_likeness_report import write_likeness
+from .manifest import portable, software_versions
 
 
 def patch_files(arguments: Sequence[str]) -> dict[str, str]:
@@ -54,7 +55,7 @@ def _file_digests(condition: Any) -> dict[str, str]:
     path = condition.get('path') if isinstance(condition, dict) else condition
     if path is None:
         return {}
-    return dict(file_sha256=hashlib.sha256(Path(path).read_bytes()).hexdigest())
+    return dict(file_sha256=file_digest(path))
 
 
 def run_face_likeness(
@@ -64,6 +65,7 @@ def run_face_likeness(
     detectors: Sequence[str] | None = None,
     options: dict | None = None,
     command: str | None = None,
+    root: str | Path = '.',
 ) -> str:
     """Measure, then write tables, JSON and heat maps.
 
@@ -75,6 +77,8 @@ def run_face_likeness(
         detectors: Names of those to ask; all by default.
         options: Keys of the config to override.
         command: What was called, for the manifest.
+        root: Folder that holds ``configs`` and ``tools``; the manifest's paths are
+            relative to it.
 
     Returns:
         The tables in Markdown.
@@ -100,7 +104,7 @@ def run_face_likeness(
     with DefaultScope.overwrite_default_scope('mmdet'):
         pastes = {name: filling_paste(patch) for name, patch in conditions.items()}
     manifest: dict[str, Any] = dict(
-        command=command, versions=versions(), scenes=content['scenes'],
+        command=command, versions=software_versions(), scenes=content['scenes'],
         iou_thr=content['iou_thr'], detectors={}, patches={
             name: dict(condition=conditions[name], sha256=patch_digest(paste),
                        **_file_digests(conditions[name]))
@@ -115,7 +119,8 @@ def run_face_likeness(
             chosen[name], digest=detector_digest(detector))
         results += measure_likeness(name, detector, pastes, scenes,
                                     content['iou_thr'])
-    return write_likeness(work_dir, content['title'], results, manifest)
+    return write_likeness(
+        work_dir, content['title'], results, portable(manifest, root))
 
 
 def _scenes(options: Mapping[str, Any]) -> Scenes:

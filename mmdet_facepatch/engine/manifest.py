@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mmcv
 import mmdet
 import mmengine
+import numpy as np
 import torch
 
 from ..version import __version__
@@ -23,7 +25,8 @@ MOST_EVENTS = 4
 def software_versions() -> dict[str, str]:
     """Version by name of what a result may depend on."""
     return dict(
-        python=platform.python_version(), torch=torch.__version__,
+        python=platform.python_version(), numpy=np.__version__,
+        opencv=cv2.__version__, torch=torch.__version__,
         mmengine=mmengine.__version__, mmcv=mmcv.__version__,
         mmdet=mmdet.__version__, mmdet_facepatch=__version__)
 
