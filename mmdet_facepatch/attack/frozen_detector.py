@@ -130,8 +130,8 @@ def build_frozen_detector(config: str, checkpoint: str | None = None,
         config: Path of an mmdet config; its ``model`` is built.
         checkpoint: Path, URL, or a registered scheme as ``facepatch://NAME``; None
             for a black box, which has weights of its own.
-        merge_norms: Whether to call :func:`merge_batch_norms`. False computes what
-            ``tools/test.py`` does, to the last bit.
+        merge_norms: Whether to call :func:`merge_batch_norms`; False leaves batch
+            norms as they are.
 
     Returns:
         The detector in ``eval()``, without parameter gradients.
