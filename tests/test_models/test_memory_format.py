@@ -30,6 +30,8 @@ def test_outputs_are_those_of_contiguous_batches(name):
     cfg.backbone.init_cfg = None
     torch.manual_seed(0)
     model = MODELS.build(cfg).eval()
+    # SSD's L2Norm holds whatever lay in memory until then.
+    model.init_weights()
     image = torch.randint(
         0, 256, (3, 128, 128), generator=torch.Generator().manual_seed(1)).byte()
     inputs = model.data_preprocessor(dict(inputs=[image]))['inputs']
