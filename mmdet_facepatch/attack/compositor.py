@@ -2,29 +2,32 @@
 
 Three stages, each a pure function:
 
-1. :func:`topmost_runs` (numpy): which patch owns which pixels of an image. Patches
-   are painted in order onto one integer plane, and the plane is cut into runs: the
-   stretches of pixels in one row that show one patch.
+1. :func:`visible_rectangles` (numpy): which patch owns which pixels of an image.
+   Patches are painted in order onto one integer plane, and what shows of each is cut
+   into rectangles; a patch that nothing covers is one.
 2. :func:`plan_paste` (numpy): patches of equal size look alike, so each distinct
    size is rendered once for the whole batch. Renderings are packed into batches
-   ("atlases") of bounded size, and each run is told where in its atlas it starts.
-3. ``_Paste`` (torch): for each atlas, two matrix products render it and the runs
-   are copied from it into the images. Backward walks the same way: the gradient
-   is added up in the atlas, and two products bring it to the patch.
+   ("atlases") of bounded size, and each rectangle is told where in its atlas it
+   starts.
+3. ``_Paste`` (torch): each atlas is rendered, rows first and then columns, and the
+   rectangles are copied from it into the images. Backward walks the same way: the
+   gradient is added up in the atlas and brought to the patch.
 
 The operation is linear in the patch, so backward needs neither images nor patch,
-only the runs.
+only the rectangles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -35,10 +38,20 @@ DEFAULT_CHUNK = 2**16
 
 
 # --------------------------------------------------------------------- resampling
-def area_weights(
-    sizes: Tensor, first: Tensor, count: int, source: int, dtype: torch.dtype
-) -> Tensor:
-    """Weights that resample an axis of ``source`` pixels to each of S sizes.
+def tap_count(size: int, source: int) -> int:
+    """Most source pixels that one pixel of an axis resampled to ``size`` touches."""
+    return min(source, math.ceil(max(source / size, 1)) + 1)
+
+
+def area_taps(
+    sizes: Tensor,
+    first: Tensor,
+    count: int,
+    source: int,
+    taps: int,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Source pixels, and their weights, that resample an axis to each of S sizes.
 
     Output pixel i of n covers the source interval ``[i * source / n,
     (i + 1) * source / n]``, widened about its centre to at least one source pixel
@@ -52,10 +65,13 @@ def area_weights(
         first: First output pixel wanted of each size, (S,) int64.
         count: Number of output pixels wanted. Those beyond n repeat pixel n - 1.
         source: Number of source pixels.
-        dtype: Floating dtype of the result; computed in float64.
+        taps: K, at least :func:`tap_count` of each size.
+        dtype: Floating dtype of the weights; computed in float64.
 
     Returns:
-        Tensor: (S, count, source), each row nonnegative and summing to 1.
+        tuple: source pixels, (S, count, K) int64 in [0, source), and weights,
+        (S, count, K), nonnegative and summing to 1 over K. A pixel that is named
+        twice has no weight the second time.
     """
     sizes = sizes.double()[:, None]
     steps = torch.arange(count, device=sizes.device, dtype=sizes.dtype)
@@ -64,46 +80,83 @@ def area_weights(
     centre, half = (index + 0.5) * scale, scale.clamp(min=1) / 2
     low = (centre - half).clamp(min=0)[..., None]
     high = (centre + half).clamp(max=source)[..., None]
-    edges = torch.arange(source + 1, device=sizes.device, dtype=sizes.dtype)
+    start = low.floor()
+    edges = start + torch.arange(taps + 1, device=sizes.device, dtype=sizes.dtype)
     # Share of the interval left of each source edge; its growth from edge to edge
     # is the share of one source pixel.
     left = (edges - low).mul_(1 / (high - low)).clamp_(0, 1)
-    return (left[..., 1:] - left[..., :-1]).to(dtype)
+    pixels = edges[..., :-1].long().clamp_(max=source - 1)
+    return pixels, (left[..., 1:] - left[..., :-1]).to(dtype)
+
+
+def _dense(taps: tuple[Tensor, Tensor], source: int) -> Tensor:
+    """Taps as a matrix, (S, count, source)."""
+    pixels, weights = taps
+    matrix = weights.new_zeros((*weights.shape[:2], source))
+    return matrix.scatter_add_(2, pixels, weights)
+
+
+def _gather_rows(table: Tensor, taps: tuple[Tensor, Tensor]) -> Tensor:
+    """Weighted sums of rows: table (source, D) to (S * count, D)."""
+    pixels, weights = (tensor.flatten(0, 1) for tensor in taps)
+    return F.embedding_bag(
+        pixels, table, per_sample_weights=weights, mode='sum'
+    )
+
+
+def _scatter_rows(rows: Tensor, taps: tuple[Tensor, Tensor], source: int) -> Tensor:
+    """Transpose of :func:`_gather_rows`: rows (S * count, D) to (source, D).
+
+    Sorted by source pixel this is a weighted sum of rows again, which adds up in
+    the same order on every run.
+    """
+    pixels, weights = taps
+    pixels, order = pixels.flatten().sort(stable=True)
+    bounds = torch.searchsorted(pixels, torch.arange(source, device=rows.device))
+    return F.embedding_bag(
+        order // weights.shape[-1],
+        rows,
+        bounds,
+        per_sample_weights=weights.flatten()[order],
+        mode='sum',
+    )
 
 
 def resize_area(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (C, h, w) float pixels to ``size`` = (height, width), differentiably.
 
-    Same resampling as :func:`paste_patch`; see :func:`area_weights`.
+    Same resampling as :func:`paste_patch`; see :func:`area_taps`.
     """
     weights = []
     for target, source in zip(size, pixels.shape[1:], strict=True):
         if target < 1:
             raise ValueError(f'size {tuple(size)} must be at least 1 x 1')
         whole = torch.tensor([target], device=pixels.device)
-        weights.append(
-            area_weights(whole, torch.zeros_like(whole), target, source, pixels.dtype)
-        )
+        none, most = torch.zeros_like(whole), tap_count(target, source)
+        taps = area_taps(whole, none, target, source, most, pixels.dtype)
+        weights.append(_dense(taps, source))
     return weights[0] @ pixels @ weights[1].transpose(1, 2)
 
 
 # ------------------------------------------------------------------------ planning
 @dataclass(frozen=True)
-class Runs:
-    """Visible stretches of patches in one image, in raster order.
+class Rectangles:
+    """What shows of the patches in one image; no pixel is in two of them.
 
     Attributes:
-        start: Flat pixel index ``y * width + x`` of the first pixel, (R,) int64.
-        length: Number of pixels, (R,) int64, at least 1.
-        face: Row of the box that owns them, (R,) int64.
+        x, y: First column and row in pixels of the image, (Q,) int64.
+        width, height: Extent in pixels, (Q,) int64, at least 1.
+        face: Row of the box that owns them, (Q,) int64, ascending.
     """
 
-    start: np.ndarray
-    length: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    width: np.ndarray
+    height: np.ndarray
     face: np.ndarray
 
 
-def topmost_runs(boxes: np.ndarray, height: int, width: int) -> Runs:
+def visible_rectangles(boxes: np.ndarray, height: int, width: int) -> Rectangles:
     """Find which box owns each pixel; later boxes lie over earlier ones.
 
     Args:
@@ -113,14 +166,13 @@ def topmost_runs(boxes: np.ndarray, height: int, width: int) -> Runs:
         width: Image width in pixels.
 
     Returns:
-        Runs: Every pixel inside a box once. At most one run for each pixel and at
+        Rectangles: Every pixel inside a box once. At most one for each pixel and at
         most two for each visible box row.
     """
     clipped = boxes.clip(0, np.array([width, height, width, height]))
     seen = np.flatnonzero((clipped[:, 2:] > clipped[:, :2]).all(axis=1))
     if not seen.size:
-        none = np.zeros(0, np.int64)
-        return Runs(none, none, none)
+        return Rectangles(*np.zeros((5, 0), np.int64))
     top, bottom = int(clipped[seen, 1].min()), int(clipped[seen, 3].max())
     owner = np.full((bottom - top, width), -1, np.int32)
     for face, (x1, y1, x2, y2) in zip(
@@ -133,9 +185,42 @@ def topmost_runs(boxes: np.ndarray, height: int, width: int) -> Runs:
     change[::width] = True
     start = np.flatnonzero(change)
     length = np.diff(start, append=flat.size)
-    face = flat[start].astype(np.int64)
-    owned = face >= 0
-    return Runs(start[owned] + top * width, length[owned], face[owned])
+    owned = flat[start] >= 0
+    start, length = start[owned], length[owned]
+    y, x = np.divmod(start + top * width, width)
+    return _stack_rows(x, y, length, flat[start].astype(np.int64))
+
+
+def _stack_rows(
+    x: np.ndarray, y: np.ndarray, length: np.ndarray, face: np.ndarray
+) -> Rectangles:
+    """Join stretches of one row, in raster order, to the same ones of the next row."""
+    # A stable sort: the rows of equal columns stay in order.
+    order = np.lexsort((x, face))
+    x, y, length, face = x[order], y[order], length[order], face[order]
+    first = np.ones(len(x), bool)
+    first[1:] = (np.diff(face) != 0) | (np.diff(x) != 0) | (np.diff(length) != 0)
+    first[1:] |= np.diff(y) != 1
+    top = np.flatnonzero(first)
+    height = np.diff(top, append=len(x))
+    return Rectangles(x[top], y[top], length[top], height, face[top])
+
+
+class Chunk(NamedTuple):
+    """Rectangles of one canvas that are copied from one atlas in one go.
+
+    Attributes:
+        canvas: Index in ``PastePlan.canvases``.
+        first, end: Their place in ``PastePlan.rectangles``.
+        rows: Number of rows of all of them.
+        pixels: Number of pixels of all of them, at most about ``chunk_size``.
+    """
+
+    canvas: int
+    first: int
+    end: int
+    rows: int
+    pixels: int
 
 
 @dataclass(frozen=True)
@@ -149,16 +234,18 @@ class Atlas:
     Attributes:
         frames: (4, S) int64.
         rows, cols: Common extent, that of the largest rendering.
+        taps: Most patch pixels that a row and a column of them touch,
+            :func:`tap_count`.
         square: Whether rows and columns are alike in all of this.
-        chunks: (canvas, first run, end run, number of pixels) of the runs that are
-            copied from this atlas, at most about ``chunk_size`` pixels each.
+        chunks: What is copied from this atlas.
     """
 
     frames: Tensor
     rows: int
     cols: int
+    taps: tuple[int, int]
     square: bool
-    chunks: list[tuple[int, int, int, int]]
+    chunks: list[Chunk]
 
 
 @dataclass(frozen=True)
@@ -167,20 +254,22 @@ class PastePlan:
 
     Attributes:
         canvases: Indices of the canvases on which something shows, ascending;
-            ``Atlas.chunks`` counts in this list.
-        runs: (3, R) int64: index of the first pixel in its flat canvas, index of
-            the first texel in its flat atlas (both for channel 0), length.
+            ``Chunk.canvas`` counts in this list.
+        rectangles: (4, Q) int64: index of the first pixel in its flat canvas, index
+            of the first texel in its flat atlas (both for channel 0), height, width.
         atlases: What to render, in order.
     """
 
     canvases: list[int]
-    runs: Tensor
+    rectangles: Tensor
     atlases: list[Atlas]
 
     def to(self, device: torch.device) -> PastePlan:
         """Move the tensors to a device."""
         atlases = [replace(a, frames=a.frames.to(device)) for a in self.atlases]
-        return replace(self, runs=self.runs.to(device), atlases=atlases)
+        return replace(
+            self, rectangles=self.rectangles.to(device), atlases=atlases
+        )
 
 
 def plan_paste(
@@ -209,64 +298,116 @@ def plan_paste(
     channels = patch_shape[0]
     cells = zip(canvases, boxes, boxes if parts is None else parts, strict=True)
     found = [
-        _locate(topmost_runs(shown, *shape), image, shape, canvas, index * channels)
+        _locate(
+            visible_rectangles(part, *shape), image, shape, canvas, index * channels
+        )
         for canvas, (shape, images, pasted) in enumerate(cells)
-        for index, (image, shown) in enumerate(zip(images, pasted, strict=True))
+        for index, (image, part) in enumerate(zip(images, pasted, strict=True))
     ]
-    table = np.concatenate([np.zeros((7, 0), np.int64), *found], axis=1)
+    table = np.concatenate([np.zeros((8, 0), np.int64), *found], axis=1)
     if not table.shape[1]:
-        return PastePlan([], torch.zeros((3, 0), dtype=torch.int64), [])
-    canvas, pixel, length, height, width, row, col = table
-    touched, canvas = np.unique(canvas, return_inverse=True)
+        return PastePlan([], torch.zeros((4, 0), dtype=torch.int64), [])
 
     # One key for each distinct size; COORDINATE_LIMIT keeps both halves in 32 bits.
-    keys, size = np.unique(height << 32 | width, return_inverse=True)
-    window = _windows(size, len(keys), row, col, length)
+    keys, size = np.unique(table[4] << 32 | table[5], return_inverse=True)
+    window = _windows(size, len(keys), *table[[6, 2, 7, 3]])
     entries, band_rows, first_entry = _bands(window, patch_shape, chunk_size)
-    entry = first_entry[size] + (row - window[0][size]) // band_rows[size]
+    pitch = np.array([width for _, width in canvases])[table[0]]
+    table, band, piece = _cut_at_bands(
+        table, pitch, window[0][size], band_rows[size]
+    )
+    entry = first_entry[size[piece]] + band
     group, slot, extents = _pack(entries, patch_shape, chunk_size)
 
-    run_group = group[entry]
-    rows, cols = extents[run_group].T
+    canvas, pixel, height, width, *_, row, col = table
+    touched, canvas = np.unique(canvas, return_inverse=True)
+    own_group = group[entry]
+    rows, cols = extents[own_group].T
     texel = (slot[entry] * rows + row - entries[entry, 1]) * channels * cols
     texel += col - entries[entry, 3]
 
-    order = np.lexsort((canvas, run_group))
-    runs = np.stack([pixel, texel, length])[:, order]
-    chunks = _chunks(run_group[order], canvas[order], length[order], chunk_size)
+    order = np.lexsort((canvas, own_group))
+    rectangles = np.stack([pixel, texel, height, width])[:, order]
+    extent = rectangles[2], rectangles[3]
+    chunks = _chunks(own_group[order], canvas[order], *extent, chunk_size)
     key = keys[entries[:, 0]]
     frames = np.stack([key >> 32, key & 0xFFFFFFFF, entries[:, 1], entries[:, 3]])
     atlases = []
     for g, (rows, cols) in enumerate(extents.tolist()):
         own = frames[:, group == g]
         square = rows == cols and bool((own[::2] == own[1::2]).all())
-        atlases.append(Atlas(torch.from_numpy(own), rows, cols, square, chunks[g]))
-    return PastePlan(touched.tolist(), torch.from_numpy(runs), atlases)
+        tall, wide = map(tap_count, own[:2].min(axis=1).tolist(), patch_shape[1:])
+        atlases.append(
+            Atlas(torch.from_numpy(own), rows, cols, (tall, wide), square, chunks[g])
+        )
+    return PastePlan(touched.tolist(), torch.from_numpy(rectangles), atlases)
 
 
 def _locate(
-    runs: Runs, boxes: np.ndarray, shape: tuple[int, int], canvas: int, planes: int
+    shown: Rectangles,
+    boxes: np.ndarray,
+    shape: tuple[int, int],
+    canvas: int,
+    planes: int,
 ) -> np.ndarray:
-    """Rows canvas, pixel, length, patch height, patch width, patch row, patch col."""
-    x1, y1, x2, y2 = boxes[runs.face].T
-    y, x = np.divmod(runs.start, shape[1])
-    pixel = runs.start + planes * shape[0] * shape[1]
+    """Table (8, Q) of one image's rectangles.
+
+    Its rows: canvas, first pixel, height, width, then of the patch that they show:
+    height, width, first row, first column.
+    """
+    x1, y1, x2, y2 = boxes[shown.face].T
+    pixel = (planes * shape[0] + shown.y) * shape[1] + shown.x
     which = np.full_like(pixel, canvas)
-    return np.stack([which, pixel, runs.length, y2 - y1, x2 - x1, y - y1, x - x1])
+    extent = [shown.height, shown.width, y2 - y1, x2 - x1]
+    return np.stack([which, pixel, *extent, shown.y - y1, shown.x - x1])
 
 
 def _windows(
-    size: np.ndarray, count: int, row: np.ndarray, col: np.ndarray, length: np.ndarray
+    size: np.ndarray,
+    count: int,
+    row: np.ndarray,
+    height: np.ndarray,
+    col: np.ndarray,
+    width: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """First and end row, first and end column that show of each distinct size."""
     far = np.iinfo(np.int64).max
     first_row, first_col = np.full((2, count), far)
     end_row, end_col = np.zeros((2, count), np.int64)
     np.minimum.at(first_row, size, row)
-    np.maximum.at(end_row, size, row + 1)
+    np.maximum.at(end_row, size, row + height)
     np.minimum.at(first_col, size, col)
-    np.maximum.at(end_col, size, col + length)
+    np.maximum.at(end_col, size, col + width)
     return first_row, end_row, first_col, end_col
+
+
+def _cut_at_bands(
+    table: np.ndarray, pitch: np.ndarray, top: np.ndarray, band_rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut rectangles where their size's rendering is cut into bands of rows.
+
+    Args:
+        table: (8, Q) of :func:`_locate`.
+        pitch: Pixels from one row to the next in each rectangle's canvas, (Q,).
+        top: First row that is rendered of each rectangle's size, (Q,).
+        band_rows: Rows in each band of it, (Q,).
+
+    Returns:
+        tuple: the table of the pieces (8, P), the band of each, (P,), and the
+        rectangle that it was part of, (P,).
+    """
+    row, height = table[6], table[2]
+    first = (row - top) // band_rows
+    count = (row + height - 1 - top) // band_rows - first + 1
+    piece = np.repeat(np.arange(len(count)), count)
+    band = first[piece] + np.arange(len(piece)) - (np.cumsum(count) - count)[piece]
+    edge = top[piece] + band * band_rows[piece]
+    start = np.maximum(row[piece], edge)
+    end = np.minimum((row + height)[piece], edge + band_rows[piece])
+    table = table[:, piece]
+    table[1] += (start - table[6]) * pitch[piece]
+    table[2], table[6] = end - start, start
+    return table, band, piece
 
 
 def _bands(
@@ -320,71 +461,164 @@ def _pack(
 
 
 def _chunks(
-    group: np.ndarray, canvas: np.ndarray, length: np.ndarray, chunk_size: int
-) -> list[list[tuple[int, int, int, int]]]:
-    """Cut runs sorted by group and canvas into the chunks of each group."""
-    end_pixel = np.cumsum(length)
+    group: np.ndarray,
+    canvas: np.ndarray,
+    height: np.ndarray,
+    width: np.ndarray,
+    chunk_size: int,
+) -> list[list[Chunk]]:
+    """Cut rectangles sorted by group and canvas into the chunks of each group."""
+    end_pixel, end_row = np.cumsum(height * width), np.cumsum(height)
     changes = (np.diff(group) != 0) | (np.diff(canvas) != 0)
     changes |= np.diff((end_pixel - 1) // chunk_size) != 0
-    cuts = [0, *(np.flatnonzero(changes) + 1).tolist(), len(length)]
-    chunks: list[list[tuple[int, int, int, int]]] = [[] for _ in range(group[-1] + 1)]
+    cuts = [0, *(np.flatnonzero(changes) + 1).tolist(), len(height)]
+    chunks: list[list[Chunk]] = [[] for _ in range(group[-1] + 1)]
     for first, end in pairwise(cuts):
-        pixels = int(end_pixel[end - 1] - end_pixel[first] + length[first])
-        chunks[group[first]].append((int(canvas[first]), first, end, pixels))
+        rows, pixels = (
+            int(ends[end - 1] - (ends[first - 1] if first else 0))
+            for ends in (end_row, end_pixel)
+        )
+        chunk = Chunk(int(canvas[first]), first, end, rows, pixels)
+        chunks[group[first]].append(chunk)
     return chunks
 
 
 # ------------------------------------------------------------------------- pasting
-def _weights(
+def _taps(
     atlas: Atlas, patch_shape: torch.Size, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Row weights (S, rows, h) and column weights (S, cols, w) of an atlas."""
+) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Taps of the rows of an atlas, and the weights (S, cols, w) of its columns."""
     heights, widths, first_rows, first_cols = atlas.frames
     _, h, w = patch_shape
-    by_row = area_weights(heights, first_rows, atlas.rows, h, dtype)
+    tall, wide = atlas.taps
+    by_row = area_taps(heights, first_rows, atlas.rows, h, tall, dtype)
     if atlas.square and h == w:
-        return by_row, by_row
-    return by_row, area_weights(widths, first_cols, atlas.cols, w, dtype)
+        return by_row, _dense(by_row, w)
+    return by_row, _dense(
+        area_taps(widths, first_cols, atlas.cols, w, wide, dtype), w
+    )
 
 
 def _render(patch: Tensor, atlas: Atlas) -> Tensor:
     """Render an atlas, flat in the order (S, rows, channels, cols)."""
     channels, h, w = patch.shape
-    by_row, by_col = _weights(atlas, patch.shape, patch.dtype)
-    tall = by_row.flatten(0, 1) @ patch.transpose(0, 1).reshape(h, channels * w)
-    tall = tall.view(len(by_row), atlas.rows * channels, w)
+    by_row, by_col = _taps(atlas, patch.shape, patch.dtype)
+    tall = _gather_rows(patch.transpose(0, 1).reshape(h, channels * w), by_row)
+    tall = tall.view(len(by_col), atlas.rows * channels, w)
     return (tall @ by_col.transpose(1, 2)).flatten()
 
 
 def _unrender(grad: Tensor, patch_shape: torch.Size, atlas: Atlas) -> Tensor:
     """Transpose of :func:`_render`: gradient of the atlas to that of the patch."""
     channels, h, w = patch_shape
-    by_row, by_col = _weights(atlas, patch_shape, grad.dtype)
-    tall = grad.view(len(by_row), atlas.rows * channels, atlas.cols) @ by_col
-    flat = by_row.flatten(0, 1).t() @ tall.view(-1, channels * w)
+    by_row, by_col = _taps(atlas, patch_shape, grad.dtype)
+    tall = grad.view(len(by_col), atlas.rows * channels, atlas.cols) @ by_col
+    flat = _scatter_rows(tall.view(-1, channels * w), by_row, h)
     return flat.view(h, channels, w).transpose(0, 1)
 
 
-def _expand(runs: Tensor, total: int) -> tuple[Tensor, Tensor]:
-    """Flat pixel and texel index of each of the ``total`` pixels of runs (3, r)."""
-    first_pixel, first_texel, length = runs
-    before = length.cumsum(0) - length
-    run = torch.repeat_interleave(length, output_size=total)
-    step = torch.arange(total, device=runs.device)
-    pixel = (first_pixel - before).index_select(0, run).add_(step)
-    texel = (first_texel - before).index_select(0, run).add_(step)
-    return pixel, texel
+class _ByView:
+    """Copies one rectangle after the other, as strided views.
 
+    On the CPU a copy starts within microseconds, and to fetch pixels by index takes
+    far longer than to fetch them.
 
-def _planes(canvas: Tensor) -> list[Tensor]:
-    """Flat views whose element ``b * C * H * W + p`` is pixel p of channel c.
-
-    One-dimensional gathers and scatters are serial on the CPU: deterministic,
-    and several times faster than those along a dimension of a matrix.
+    Args:
+        rectangles: (4, q) of :class:`PastePlan`.
+        chunk: What they are.
+        shape: Shape of their canvas, (..., C, H, W).
+        cols: Columns of their atlas.
     """
-    channels, height, width = canvas.shape[-3:]
-    flat = canvas.view(-1)
-    return [flat[c * height * width :] for c in range(channels)]
+
+    def __init__(
+        self, rectangles: Tensor, chunk: Chunk, shape: torch.Size, cols: int
+    ) -> None:
+        self.rectangles: list[list[int]] = rectangles.t().tolist()
+        self.channels, height, width = shape[-3:]
+        self.on_canvas = (width, height * width, 1)
+        self.in_atlas = (self.channels * cols, cols, 1)
+
+    def _canvas(self, canvas: Tensor) -> Iterator[Tensor]:
+        """Views (rows, C, columns) of what shows on a contiguous canvas."""
+        start = canvas.storage_offset()
+        for pixel, _, height, width in self.rectangles:
+            size = (height, self.channels, width)
+            yield canvas.as_strided(size, self.on_canvas, start + pixel)
+
+    def _pairs(self, canvas: Tensor, texels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same views, each with that of the flat atlas."""
+        views = zip(self.rectangles, self._canvas(canvas), strict=True)
+        for (_, texel, *_), shown in views:
+            yield shown, texels.as_strided(shown.shape, self.in_atlas, texel)
+
+    def paste(self, canvas: Tensor, texels: Tensor) -> None:
+        """Copy from the atlas to the canvas."""
+        for shown, source in self._pairs(canvas, texels):
+            shown.copy_(source)
+
+    def collect(self, canvas: Tensor, texels: Tensor) -> None:
+        """Add the canvas to the atlas."""
+        for shown, source in self._pairs(canvas, texels):
+            source.add_(shown)
+
+    def erase(self, canvas: Tensor) -> None:
+        """Set what the rectangles cover to zero."""
+        for shown in self._canvas(canvas):
+            shown.zero_()
+
+
+class _ByIndex:
+    """Copies all rectangles at once, pixel by pixel through an index.
+
+    On a GPU a copy for each of hundreds of rectangles would be hundreds of launches.
+    Arguments and methods are those of :class:`_ByView`.
+    """
+
+    def __init__(
+        self, rectangles: Tensor, chunk: Chunk, shape: torch.Size, cols: int
+    ) -> None:
+        self.channels, self.cols = shape[-3], cols
+        self.plane = shape[-2] * shape[-1]
+        pixel, texel, height, width = rectangles
+        row, step = _expand(height, chunk.rows)
+        pixel = pixel[row] + step * shape[-1]
+        texel = texel[row] + step * (self.channels * cols)
+        run, step = _expand(width[row], chunk.pixels)
+        self.pixel, self.texel = pixel[run] + step, texel[run] + step
+
+    def _planes(
+        self, canvas: Tensor, texels: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Flat canvas and atlas, from the first pixel of each channel on."""
+        flat = canvas.view(-1)
+        for c in range(self.channels):
+            yield flat[c * self.plane :], texels[c * self.cols :]
+
+    def paste(self, canvas: Tensor, texels: Tensor) -> None:
+        for plane, source in self._planes(canvas, texels):
+            shown = source.index_select(0, self.texel)
+            plane.scatter_(0, self.pixel, shown.to(plane.dtype))
+
+    def collect(self, canvas: Tensor, texels: Tensor) -> None:
+        for plane, source in self._planes(canvas, texels):
+            shown = plane.index_select(0, self.pixel)
+            source.scatter_add_(0, self.texel, shown.to(source.dtype))
+
+    def erase(self, canvas: Tensor) -> None:
+        for plane, _ in self._planes(canvas, canvas):
+            plane.scatter_(0, self.pixel, 0)
+
+
+def _expand(count: Tensor, total: int) -> tuple[Tensor, Tensor]:
+    """For each of the ``total`` parts of things with ``count`` parts: whose, which."""
+    whole = torch.repeat_interleave(count, output_size=total)
+    before = (count.cumsum(0) - count)[whole]
+    return whole, torch.arange(total, device=count.device) - before
+
+
+def _copier(device: torch.device) -> type[_ByView] | type[_ByIndex]:
+    """The way of copying that suits a device."""
+    return _ByView if device.type == 'cpu' else _ByIndex
 
 
 class _Paste(torch.autograd.Function):
@@ -402,47 +636,47 @@ class _Paste(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.atlases = plan.atlases
         ctx.patch = (patch.shape, patch.dtype)
-        ctx.save_for_backward(plan.runs)
+        ctx.save_for_backward(plan.rectangles)
         outs = tuple(c.clone(memory_format=torch.contiguous_format) for c in canvases)
-        planes = [_planes(out) for out in outs]
+        copier = _copier(patch.device)
         with torch.autocast(patch.device.type, enabled=False):
             for atlas in plan.atlases:
                 texels = _render(patch, atlas)
-                for canvas, first, end, total in atlas.chunks:
-                    pixel, texel = _expand(plan.runs[:, first:end], total)
-                    for c, plane in enumerate(planes[canvas]):
-                        shown = texels[c * atlas.cols :].index_select(0, texel)
-                        plane.scatter_(0, pixel, shown.to(plane.dtype))
+                for chunk in atlas.chunks:
+                    out = outs[chunk.canvas]
+                    own = plan.rectangles[:, chunk.first : chunk.end]
+                    copier(own, chunk, out.shape, atlas.cols).paste(out, texels)
         return outs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        (runs,) = ctx.saved_tensors
+        (rectangles,) = ctx.saved_tensors
         shape, dtype = ctx.patch
         wants_patch, _, *wants_canvas = ctx.needs_input_grad
         grads = tuple(g if g is None else g.contiguous() for g in grads)
-        planes = [[] if g is None else _planes(g) for g in grads]
         # Pasted pixels do not depend on what lay under them.
         below = [
             g.clone() if wanted and g is not None else None
             for g, wanted in zip(grads, wants_canvas, strict=True)
         ]
-        below_planes = [[] if g is None else _planes(g) for g in below]
-        on_patch = torch.zeros(shape, dtype=dtype, device=runs.device)
-        with torch.autocast(runs.device.type, enabled=False):
+        on_patch = torch.zeros(shape, dtype=dtype, device=rectangles.device)
+        copier = _copier(rectangles.device)
+        with torch.autocast(rectangles.device.type, enabled=False):
             for atlas in ctx.atlases:
                 texels = on_patch.new_zeros(
                     atlas.frames.shape[1] * atlas.rows * shape[0] * atlas.cols
                 )
-                for canvas, first, end, total in atlas.chunks:
-                    pixel, texel = _expand(runs[:, first:end], total)
+                for chunk in atlas.chunks:
+                    grad, under = grads[chunk.canvas], below[chunk.canvas]
+                    if grad is None:
+                        continue
+                    own = rectangles[:, chunk.first : chunk.end]
+                    copies = copier(own, chunk, grad.shape, atlas.cols)
                     if wants_patch:
-                        for c, plane in enumerate(planes[canvas]):
-                            shown = plane.index_select(0, pixel).to(dtype)
-                            texels[c * atlas.cols :].scatter_add_(0, texel, shown)
-                    for plane in below_planes[canvas]:
-                        plane.scatter_(0, pixel, 0)
+                        copies.collect(grad, texels)
+                    if under is not None:
+                        copies.erase(under)
                 if wants_patch:
                     on_patch += _unrender(texels, shape, atlas)
         return on_patch if wants_patch else None, None, *below
@@ -461,7 +695,7 @@ def paste_patch(
     """Paste the patch into each box of each image (paper, Section 3.2).
 
     The patch is resampled to the size of the box, anti-aliased: exact area
-    averaging when shrinking, bilinear when enlarging (:func:`area_weights`), so
+    averaging when shrinking, bilinear when enlarging (:func:`area_taps`), so
     that every patch pixel that shows gets a gradient at any size. Every value of
     the patch is opaque, black too. Boxes are cut at the image border; a box outside
     the image or with no extent draws nothing. Where boxes of one image overlap, the
@@ -469,9 +703,9 @@ def paste_patch(
     channel order and value range; nothing is clamped.
 
     Memory beside the returned images: one int32 plane of the size of one image
-    while planning, 24 bytes for each run (stretch of pixels of one patch in one
-    row; at most one run a pixel, at most two for each visible box row), which is
-    all that is kept for backward, and working memory of about
+    while planning, 32 bytes for each rectangle that shows (one for a patch that
+    nothing covers; at most one a pixel, at most two for each visible box row), which
+    is all that is kept for backward, and working memory of about
     ``chunk_size * (8 * channels + 40)`` bytes, 4 MB by default. Neither grows with
     an image-sized tensor per box. Time grows with the pasted pixels and with the
     number of *different* box sizes, which are rendered once each for all images.
