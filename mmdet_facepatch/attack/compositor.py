@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -38,20 +38,31 @@ DEFAULT_CHUNK = 2**16
 
 
 # --------------------------------------------------------------------- resampling
-def tap_count(size: int, source: int) -> int:
-    """Most source pixels that one pixel of an axis resampled to ``size`` touches."""
-    return min(source, math.ceil(max(source / size, 1)) + 1)
+@dataclass(frozen=True)
+class Taps:
+    """Which source pixels make up each output pixel of an axis.
+
+    Attributes:
+        pixels: Source pixels, (S, count, K) int64. One that is named twice has no
+            weight the second time.
+        weights: Their shares, (S, count, K) floating, nonnegative, of sum 1 over K.
+        source: Number of source pixels of the axis.
+    """
+
+    pixels: Tensor
+    weights: Tensor
+    source: int
+
+    def dense(self) -> Tensor:
+        """The weights as a matrix, (S, count, source)."""
+        shape = *self.weights.shape[:2], self.source
+        return self.weights.new_zeros(shape).scatter_add_(2, self.pixels, self.weights)
 
 
 def area_taps(
-    sizes: Tensor,
-    first: Tensor,
-    count: int,
-    source: int,
-    taps: int,
-    dtype: torch.dtype,
-) -> tuple[Tensor, Tensor]:
-    """Source pixels, and their weights, that resample an axis to each of S sizes.
+    sizes: np.ndarray, first: np.ndarray, count: int, source: int, like: Tensor
+) -> Taps:
+    """Taps that resample an axis of ``source`` pixels to each of S sizes.
 
     Output pixel i of n covers the source interval ``[i * source / n,
     (i + 1) * source / n]``, widened about its centre to at least one source pixel
@@ -65,59 +76,47 @@ def area_taps(
         first: First output pixel wanted of each size, (S,) int64.
         count: Number of output pixels wanted. Those beyond n repeat pixel n - 1.
         source: Number of source pixels.
-        taps: K, at least :func:`tap_count` of each size.
-        dtype: Floating dtype of the weights; computed in float64.
+        like: Has the device and the floating dtype of the weights, which are
+            computed in float64.
 
     Returns:
-        tuple: source pixels, (S, count, K) int64 in [0, source), and weights,
-        (S, count, K), nonnegative and summing to 1 over K. A pixel that is named
-        twice has no weight the second time.
+        Taps: With K the most source pixels that one output pixel touches.
     """
-    sizes = sizes.double()[:, None]
-    steps = torch.arange(count, device=sizes.device, dtype=sizes.dtype)
-    index = torch.minimum(first[:, None] + steps, sizes - 1)
-    scale = source / sizes
-    centre, half = (index + 0.5) * scale, scale.clamp(min=1) / 2
-    low = (centre - half).clamp(min=0)[..., None]
-    high = (centre + half).clamp(max=source)[..., None]
-    start = low.floor()
-    edges = start + torch.arange(taps + 1, device=sizes.device, dtype=sizes.dtype)
+    scale = source / sizes[:, None]
+    index = np.minimum(first[:, None] + np.arange(count), sizes[:, None] - 1)
+    centre, half = (index + 0.5) * scale, np.maximum(scale, 1) / 2
+    low = np.maximum(centre - half, 0)[..., None]
+    high = np.minimum(centre + half, source)[..., None]
+    # An interval of length L that begins anywhere touches at most ceil(L) + 1.
+    most = min(source, math.ceil(max(scale.max(), 1)) + 1)
+    edges = np.floor(low) + np.arange(most + 1)
     # Share of the interval left of each source edge; its growth from edge to edge
     # is the share of one source pixel.
-    left = (edges - low).mul_(1 / (high - low)).clamp_(0, 1)
-    pixels = edges[..., :-1].long().clamp_(max=source - 1)
-    return pixels, (left[..., 1:] - left[..., :-1]).to(dtype)
+    left = ((edges - low) / (high - low)).clip(0, 1)
+    pixels = np.minimum(edges[..., :-1], source - 1).astype(np.int64)
+    weights = torch.from_numpy(left[..., 1:] - left[..., :-1])
+    return Taps(torch.from_numpy(pixels).to(like.device), weights.to(like), source)
 
 
-def _dense(taps: tuple[Tensor, Tensor], source: int) -> Tensor:
-    """Taps as a matrix, (S, count, source)."""
-    pixels, weights = taps
-    matrix = weights.new_zeros((*weights.shape[:2], source))
-    return matrix.scatter_add_(2, pixels, weights)
-
-
-def _gather_rows(table: Tensor, taps: tuple[Tensor, Tensor]) -> Tensor:
+def _gather_rows(table: Tensor, taps: Taps) -> Tensor:
     """Weighted sums of rows: table (source, D) to (S * count, D)."""
-    pixels, weights = (tensor.flatten(0, 1) for tensor in taps)
-    return F.embedding_bag(
-        pixels, table, per_sample_weights=weights, mode='sum'
-    )
+    pixels, weights = taps.pixels.flatten(0, 1), taps.weights.flatten(0, 1)
+    return F.embedding_bag(pixels, table, per_sample_weights=weights, mode='sum')
 
 
-def _scatter_rows(rows: Tensor, taps: tuple[Tensor, Tensor], source: int) -> Tensor:
+def _scatter_rows(rows: Tensor, taps: Taps) -> Tensor:
     """Transpose of :func:`_gather_rows`: rows (S * count, D) to (source, D).
 
     Sorted by source pixel this is a weighted sum of rows again, which adds up in
     the same order on every run.
     """
-    pixels, weights = taps
-    pixels, order = pixels.flatten().sort(stable=True)
-    bounds = torch.searchsorted(pixels, torch.arange(source, device=rows.device))
+    pixels, order = taps.pixels.flatten().sort(stable=True)
+    bounds = torch.searchsorted(pixels, torch.arange(taps.source, device=rows.device))
     return F.embedding_bag(
-        order // weights.shape[-1],
+        order // taps.weights.shape[-1],
         rows,
         bounds,
-        per_sample_weights=weights.flatten()[order],
+        per_sample_weights=taps.weights.flatten()[order],
         mode='sum',
     )
 
@@ -131,10 +130,8 @@ def resize_area(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     for target, source in zip(size, pixels.shape[1:], strict=True):
         if target < 1:
             raise ValueError(f'size {tuple(size)} must be at least 1 x 1')
-        whole = torch.tensor([target], device=pixels.device)
-        none, most = torch.zeros_like(whole), tap_count(target, source)
-        taps = area_taps(whole, none, target, source, most, pixels.dtype)
-        weights.append(_dense(taps, source))
+        whole, first = np.array([target]), np.array([0])
+        weights.append(area_taps(whole, first, target, source, pixels).dense())
     return weights[0] @ pixels @ weights[1].transpose(1, 2)
 
 
@@ -174,7 +171,8 @@ def visible_rectangles(boxes: np.ndarray, height: int, width: int) -> Rectangles
     if not seen.size:
         return Rectangles(*np.zeros((5, 0), np.int64))
     top, bottom = int(clipped[seen, 1].min()), int(clipped[seen, 3].max())
-    owner = np.full((bottom - top, width), -1, np.int32)
+    small = np.int16 if len(boxes) <= np.iinfo(np.int16).max else np.int32
+    owner = np.full((bottom - top, width), -1, small)
     for face, (x1, y1, x2, y2) in zip(
         seen.tolist(), clipped[seen].tolist(), strict=True
     ):
@@ -234,16 +232,13 @@ class Atlas:
     Attributes:
         frames: (4, S) int64.
         rows, cols: Common extent, that of the largest rendering.
-        taps: Most patch pixels that a row and a column of them touch,
-            :func:`tap_count`.
         square: Whether rows and columns are alike in all of this.
         chunks: What is copied from this atlas.
     """
 
-    frames: Tensor
+    frames: np.ndarray
     rows: int
     cols: int
-    taps: tuple[int, int]
     square: bool
     chunks: list[Chunk]
 
@@ -263,13 +258,6 @@ class PastePlan:
     canvases: list[int]
     rectangles: Tensor
     atlases: list[Atlas]
-
-    def to(self, device: torch.device) -> PastePlan:
-        """Move the tensors to a device."""
-        atlases = [replace(a, frames=a.frames.to(device)) for a in self.atlases]
-        return replace(
-            self, rectangles=self.rectangles.to(device), atlases=atlases
-        )
 
 
 def plan_paste(
@@ -336,10 +324,7 @@ def plan_paste(
     for g, (rows, cols) in enumerate(extents.tolist()):
         own = frames[:, group == g]
         square = rows == cols and bool((own[::2] == own[1::2]).all())
-        tall, wide = map(tap_count, own[:2].min(axis=1).tolist(), patch_shape[1:])
-        atlases.append(
-            Atlas(torch.from_numpy(own), rows, cols, (tall, wide), square, chunks[g])
-        )
+        atlases.append(Atlas(own, rows, cols, square, chunks[g]))
     return PastePlan(touched.tolist(), torch.from_numpy(rectangles), atlases)
 
 
@@ -484,25 +469,20 @@ def _chunks(
 
 
 # ------------------------------------------------------------------------- pasting
-def _taps(
-    atlas: Atlas, patch_shape: torch.Size, dtype: torch.dtype
-) -> tuple[tuple[Tensor, Tensor], Tensor]:
+def _taps(atlas: Atlas, patch_shape: torch.Size, like: Tensor) -> tuple[Taps, Tensor]:
     """Taps of the rows of an atlas, and the weights (S, cols, w) of its columns."""
     heights, widths, first_rows, first_cols = atlas.frames
     _, h, w = patch_shape
-    tall, wide = atlas.taps
-    by_row = area_taps(heights, first_rows, atlas.rows, h, tall, dtype)
+    by_row = area_taps(heights, first_rows, atlas.rows, h, like)
     if atlas.square and h == w:
-        return by_row, _dense(by_row, w)
-    return by_row, _dense(
-        area_taps(widths, first_cols, atlas.cols, w, wide, dtype), w
-    )
+        return by_row, by_row.dense()
+    return by_row, area_taps(widths, first_cols, atlas.cols, w, like).dense()
 
 
 def _render(patch: Tensor, atlas: Atlas) -> Tensor:
     """Render an atlas, flat in the order (S, rows, channels, cols)."""
     channels, h, w = patch.shape
-    by_row, by_col = _taps(atlas, patch.shape, patch.dtype)
+    by_row, by_col = _taps(atlas, patch.shape, patch)
     tall = _gather_rows(patch.transpose(0, 1).reshape(h, channels * w), by_row)
     tall = tall.view(len(by_col), atlas.rows * channels, w)
     return (tall @ by_col.transpose(1, 2)).flatten()
@@ -511,9 +491,9 @@ def _render(patch: Tensor, atlas: Atlas) -> Tensor:
 def _unrender(grad: Tensor, patch_shape: torch.Size, atlas: Atlas) -> Tensor:
     """Transpose of :func:`_render`: gradient of the atlas to that of the patch."""
     channels, h, w = patch_shape
-    by_row, by_col = _taps(atlas, patch_shape, grad.dtype)
+    by_row, by_col = _taps(atlas, patch_shape, grad)
     tall = grad.view(len(by_col), atlas.rows * channels, atlas.cols) @ by_col
-    flat = _scatter_rows(tall.view(-1, channels * w), by_row, h)
+    flat = _scatter_rows(tall.view(-1, channels * w), by_row)
     return flat.view(h, channels, w).transpose(0, 1)
 
 
@@ -538,18 +518,13 @@ class _ByView:
         self.on_canvas = (width, height * width, 1)
         self.in_atlas = (self.channels * cols, cols, 1)
 
-    def _canvas(self, canvas: Tensor) -> Iterator[Tensor]:
-        """Views (rows, C, columns) of what shows on a contiguous canvas."""
-        start = canvas.storage_offset()
-        for pixel, _, height, width in self.rectangles:
-            size = (height, self.channels, width)
-            yield canvas.as_strided(size, self.on_canvas, start + pixel)
-
     def _pairs(self, canvas: Tensor, texels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """The same views, each with that of the flat atlas."""
-        views = zip(self.rectangles, self._canvas(canvas), strict=True)
-        for (_, texel, *_), shown in views:
-            yield shown, texels.as_strided(shown.shape, self.in_atlas, texel)
+        """Views (rows, C, columns) of a contiguous canvas and of the flat atlas."""
+        start = canvas.storage_offset()
+        for pixel, texel, height, width in self.rectangles:
+            size = height, self.channels, width
+            shown = canvas.as_strided(size, self.on_canvas, start + pixel)
+            yield shown, texels.as_strided(size, self.in_atlas, texel)
 
     def paste(self, canvas: Tensor, texels: Tensor) -> None:
         """Copy from the atlas to the canvas."""
@@ -563,8 +538,10 @@ class _ByView:
 
     def erase(self, canvas: Tensor) -> None:
         """Set what the rectangles cover to zero."""
-        for shown in self._canvas(canvas):
-            shown.zero_()
+        start = canvas.storage_offset()
+        for pixel, _, height, width in self.rectangles:
+            size = height, self.channels, width
+            canvas.as_strided(size, self.on_canvas, start + pixel).zero_()
 
 
 class _ByIndex:
@@ -636,7 +613,8 @@ class _Paste(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.atlases = plan.atlases
         ctx.patch = (patch.shape, patch.dtype)
-        ctx.save_for_backward(plan.rectangles)
+        rectangles = plan.rectangles.to(patch.device)
+        ctx.save_for_backward(rectangles)
         outs = tuple(c.clone(memory_format=torch.contiguous_format) for c in canvases)
         copier = _copier(patch.device)
         with torch.autocast(patch.device.type, enabled=False):
@@ -644,7 +622,7 @@ class _Paste(torch.autograd.Function):
                 texels = _render(patch, atlas)
                 for chunk in atlas.chunks:
                     out = outs[chunk.canvas]
-                    own = plan.rectangles[:, chunk.first : chunk.end]
+                    own = rectangles[:, chunk.first : chunk.end]
                     copier(own, chunk, out.shape, atlas.cols).paste(out, texels)
         return outs
 
@@ -754,7 +732,7 @@ def paste_patch(
     )
     if plan.canvases:
         below = [canvases[index] for index in plan.canvases]
-        pasted = _Paste.apply(patch, plan.to(patch.device), *below)
+        pasted = _Paste.apply(patch, plan, *below)
         for index, canvas in zip(plan.canvases, pasted, strict=True):
             canvases[index] = canvas
     return canvases[0] if stacked else canvases

@@ -18,7 +18,6 @@ from mmdet_facepatch.attack.compositor import (
     paste_patch,
     plan_paste,
     resize_area,
-    tap_count,
     visible_rectangles,
 )
 
@@ -74,12 +73,10 @@ def random_squares(count, image_size, largest, seed=0):
 # --------------------------------------------------------------------- resampling
 def area_weights(sizes, first, count, source):
     """The taps as a table (S, count, source)."""
-    taps = max(tap_count(size, source) for size in sizes)
-    pixels, weights = area_taps(
-        torch.tensor(sizes), torch.tensor(first), count, source, taps, torch.float64)
-    assert pixels.min() >= 0 and pixels.max() < source
-    table = torch.zeros(len(sizes), count, source, dtype=torch.float64)
-    return table.scatter_add_(2, pixels, weights)
+    like = torch.zeros((), dtype=torch.float64)
+    taps = area_taps(np.array(sizes), np.array(first), count, source, like)
+    assert taps.pixels.min() >= 0 and taps.pixels.max() < source
+    return taps.dense()
 
 
 @pytest.mark.parametrize(
@@ -211,7 +208,7 @@ def paste_both_ways(images, patch, boxes, weights, parts, chunk_size):
     """Outputs and gradients with rectangles copied by view, then by index."""
     results = []
     for copier in (compositor._ByView, compositor._ByIndex):
-        with mock.patch.object(compositor, '_copier', lambda device, way=copier: way):
+        with mock.patch.object(compositor, '_copier', lambda *tensors, way=copier: way):
             leaves = [tensor.clone().requires_grad_() for tensor in (patch, *images)]
             outs = paste_patch(leaves[1:], leaves[0], boxes, chunk_size, parts)
             torch.autograd.backward(outs, weights)
