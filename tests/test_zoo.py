@@ -32,6 +32,19 @@ class TestShipped:
         assert loaded['state_dict']
 
 
+def test_published_files_are_told_from_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, 'FOLDER', tmp_path)
+    for name in ('x', 'y'):
+        zoo.save_checkpoint(dict(w=torch.ones(3)), tmp_path / f'{name}.pth', {})
+        with pytest.raises(ValueError, match=r'says None.*install'):
+            zoo.load_from_zoo(f'facepatch://{name}')
+        zoo.record_digest(name)
+    zoo.save_checkpoint(dict(w=torch.zeros(3)), tmp_path / 'x.pth', {})
+    with pytest.raises(ValueError, match=r'x\.pth has the SHA-256 [0-9a-f]{64}'):
+        zoo.load_from_zoo('facepatch://x')
+    assert zoo.load_from_zoo('facepatch://y')['state_dict']['w'].sum() == 3
+
+
 def test_there_is_one():
     assert zoo.names()
 
@@ -51,6 +64,7 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch):
 
     torch.save(dict(state_dict={}, meta=Evil()), tmp_path / 'evil.pth')
     monkeypatch.setattr(zoo, 'FOLDER', tmp_path)
+    zoo.record_digest('evil')
     with pytest.raises(Exception, match='[Ww]eights.only'):
         CheckpointLoader.load_checkpoint('facepatch://evil')
     assert not (tmp_path / 'ran').exists()
@@ -60,6 +74,7 @@ def test_round_trip_in_float16(tmp_path, monkeypatch):
     state = dict(w=torch.tensor([1.0, 0.1]), n=torch.tensor(3))
     zoo.save_checkpoint(state, tmp_path / 'x.pth', dict(iter=1))
     monkeypatch.setattr(zoo, 'FOLDER', tmp_path)
+    zoo.record_digest('x')
     loaded = zoo.load_from_zoo('facepatch://x')
     assert loaded['meta'] == dict(iter=1)
     assert loaded['state_dict']['w'].dtype == torch.float32

@@ -10,7 +10,7 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 # isort: split
 from mmengine.runner import CheckpointLoader
 
-from mmdet_facepatch.zoo import save_checkpoint
+from mmdet_facepatch import zoo
 
 
 def main() -> None:
@@ -23,7 +23,9 @@ def main() -> None:
     meta = {key: checkpoint['meta'][key] for key in ('epoch', 'iter', 'seed')
             if key in checkpoint['meta']}
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(checkpoint['state_dict'], args.out, meta)
+    zoo.save_checkpoint(checkpoint['state_dict'], args.out, meta)
+    if args.out.parent.resolve() == zoo.FOLDER.resolve():
+        zoo.record_digest(args.out.stem)
     print(f'{args.out}: {args.out.stat().st_size / 2 ** 20:.2f} MiB')
 
 

@@ -18,7 +18,7 @@ from ..visualization import (
     save_png,
     side_by_side,
 )
-from .attack_record import RECORD, load_attack_record
+from .attack_record import HELD_OUT_RECALL, RECORD, load_attack_record
 from .experiment import Experiment, Job, load_numbers
 from .experiment_cells import matrix_cell, seed_cell
 
@@ -46,7 +46,7 @@ def write_figures(experiment: Experiment, jobs: Mapping[str, Job],
 
 
 def _draw_convergence(experiment: Experiment, path: Path) -> None:
-    """Objective and held-out recall of every attack that is done."""
+    """Objective and held-out recall, from clean images on, of attacks that are done."""
     objective: dict[str, list[float]] = {}
     recall: dict[str, list[float]] = {}
     groups: dict[str, str] = {}
@@ -61,8 +61,9 @@ def _draw_convergence(experiment: Experiment, path: Path) -> None:
         name = cell['name']
         groups[name] = cell.get('group') or name
         objective[name] = [_value(epoch['objective']) for epoch in record['epochs']]
-        found = [epoch['held_out'] or {} for epoch in record['epochs']]
-        recall[name] = [_value(numbers.get('all/recall@calibrated'))
+        found = [record['held_out_clean'],
+                 *(epoch['held_out'] for epoch in record['epochs'])]
+        recall[name] = [_value((numbers or {}).get(HELD_OUT_RECALL))
                         for numbers in found]
     if objective:
         save_figure(path, plot_convergence(objective, recall, groups))

@@ -24,8 +24,9 @@ def plot_convergence(
     Args:
         objective (dict): Attack -> (E,) what it maximises, the mean of each epoch
             from the first; NaN leaves a gap.
-        recall (dict): Attack -> (E,) recall in [0, 1] of held-out images after each
-            epoch; NaN where it was not measured.
+        recall (dict): Attack -> (E + 1,) recall in [0, 1] at a score of 0.5 of
+            held-out images: clean, then with the patch after each epoch; NaN where
+            it was not measured.
         groups (dict, optional): Attack -> name of its line in the legend; attacks
             of one name, such as seeds, look alike. By default its own name.
 
@@ -44,11 +45,17 @@ def plot_convergence(
     figure = Figure(figsize=(10, 3.8 + 0.22 * lines), dpi=110, layout='constrained')
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    for axes, curves, factor in ((left, objective, 1), (right, recall, 100)):
+    for axes, curves, first, factor in (
+            (left, objective, 1, 1), (right, recall, 0, 100)):
         for name, values in curves.items():
             look = order.index(named[name])
+            numbers = factor * np.asarray(values, float)
+            measured = np.isfinite(numbers)
+            epochs = first + np.arange(len(values))
             axes.plot(
-                np.arange(1, len(values) + 1), factor * np.asarray(values, float),
+                # Validation may skip epochs, the objective leaves a gap.
+                *((epochs, numbers) if axes is left
+                  else (epochs[measured], numbers[measured])),
                 color=f'C{look % _COLOURS}', marker='o', markersize=2.5, linewidth=1.2,
                 linestyle=_STROKES[look // _COLOURS % len(_STROKES)],
                 label=named[name] if axes is left else None)
@@ -56,9 +63,10 @@ def plot_convergence(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     left.set_title('objective (maximised)', fontsize='medium')
-    right.set_title('recall (%) of held-out training images', fontsize='medium')
+    right.set_title('recall (%) at 0.5 of held-out training images (0: clean)',
+                    fontsize='medium')
     # The margin above stays, which an earlier limit would take away.
-    right.update_datalim([(1, 0)])
+    right.update_datalim([(0, 0)])
     right.autoscale_view()
     right.set_ylim(bottom=0)
     found = dict(zip(*reversed(left.get_legend_handles_labels()), strict=True))

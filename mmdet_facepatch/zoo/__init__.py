@@ -1,21 +1,26 @@
 """Weights that come with the package, as ``facepatch://NAME``.
 
 Each has a card, ``NAME.md``, that says what it was trained on, under which
-terms, with which command, and what it measures.
+terms, with which command, and what it measures. ``sha256.json`` has the digest of
+each file; a file that differs is not loaded.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.runner import CheckpointLoader
 
+from ..files import write_atomically
 from ..weights import read_checkpoint
 
 SCHEME = 'facepatch://'
 FOLDER = Path(__file__).parent
+DIGESTS = 'sha256.json'
 
 
 def names() -> list[str]:
@@ -60,6 +65,31 @@ def save_checkpoint(state_dict: dict[str, torch.Tensor], path: Path,
     part.replace(path)
 
 
+def _digests() -> dict[str, str]:
+    """SHA-256 in hexadecimal of each file of weights, by name."""
+    path = FOLDER / DIGESTS
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+
+
+def record_digest(name: str) -> None:
+    """Write down the SHA-256 of weights that were put into the package."""
+    found = hashlib.sha256(checkpoint_path(name).read_bytes()).hexdigest()
+    table = dict(sorted({**_digests(), name: found}.items()))
+    text = json.dumps(table, indent=1) + '\n'
+    write_atomically(FOLDER / DIGESTS, text.encode())
+
+
+def _check_digest(path: Path) -> None:
+    """Raise ValueError unless a file is the one that was published."""
+    expected = _digests().get(path.stem)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f'{path} has the SHA-256 {found}, but {DIGESTS} beside it says '
+            f'{expected}: the file is damaged or is not the published one; install '
+            'the package again')
+
+
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
 def load_from_zoo(filename: str, map_location: Any = None,
                   **kwargs: Any) -> dict[str, Any]:
@@ -74,8 +104,11 @@ def load_from_zoo(filename: str, map_location: Any = None,
 
     Raises:
         FileNotFoundError: If the package has no such weights.
+        ValueError: If the file is not the published one.
     """
-    checkpoint = read_checkpoint(checkpoint_path(filename), map_location)
+    path = checkpoint_path(filename)
+    _check_digest(path)
+    checkpoint = read_checkpoint(path, map_location)
     checkpoint['state_dict'] = {
         key: value.float() if value.is_floating_point() else value
         for key, value in checkpoint['state_dict'].items()}

@@ -51,7 +51,9 @@ class TestCourse:
         for epoch in record['epochs']:
             assert epoch['objective'] is not None and epoch['seconds'] > 0
             assert epoch['held_out']['num_images'] == 1
+            assert 0 <= epoch['held_out']['all/recall@0.5'] <= 1
         assert record['held_out_clean']['num_images'] == 1
+        assert 0 <= record['held_out_clean']['all/recall@0.5'] <= 1
         assert record['seed'] == 0 and record['versions']['torch'] == torch.__version__
 
     def test_objective_is_minus_the_logged_loss(self, finished):
