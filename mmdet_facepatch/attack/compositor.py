@@ -500,8 +500,8 @@ def _unrender(grad: Tensor, patch_shape: torch.Size, atlas: Atlas) -> Tensor:
 class _ByView:
     """Copies one rectangle after the other, as strided views.
 
-    On the CPU a copy starts within microseconds, and to fetch pixels by index takes
-    far longer than to fetch them.
+    For large ones on the CPU, where a copy starts within microseconds and to fetch
+    pixels by index takes far longer than to fetch them.
 
     Args:
         rectangles: (4, q) of :class:`PastePlan`.
@@ -547,7 +547,7 @@ class _ByView:
 class _ByIndex:
     """Copies all rectangles at once, pixel by pixel through an index.
 
-    On a GPU a copy for each of hundreds of rectangles would be hundreds of launches.
+    For many small ones, and on a GPU, where each copy would be a launch.
     Arguments and methods are those of :class:`_ByView`.
     """
 
@@ -593,9 +593,17 @@ def _expand(count: Tensor, total: int) -> tuple[Tensor, Tensor]:
     return whole, torch.arange(total, device=count.device) - before
 
 
-def _copier(device: torch.device) -> type[_ByView] | type[_ByIndex]:
-    """The way of copying that suits a device."""
-    return _ByView if device.type == 'cpu' else _ByIndex
+# Views are faster from about this many pixels a rectangle on.
+_PIXELS_FOR_VIEWS = 256
+
+
+def _copier(
+    rectangles: Tensor, chunk: Chunk, shape: torch.Size, cols: int
+) -> _ByView | _ByIndex:
+    """The way of copying that suits the device and the rectangles of a chunk."""
+    large = chunk.pixels >= _PIXELS_FOR_VIEWS * (chunk.end - chunk.first)
+    way = _ByView if rectangles.is_cpu and large else _ByIndex
+    return way(rectangles[:, chunk.first : chunk.end], chunk, shape, cols)
 
 
 class _Paste(torch.autograd.Function):
@@ -616,14 +624,13 @@ class _Paste(torch.autograd.Function):
         rectangles = plan.rectangles.to(patch.device)
         ctx.save_for_backward(rectangles)
         outs = tuple(c.clone(memory_format=torch.contiguous_format) for c in canvases)
-        copier = _copier(patch.device)
         with torch.autocast(patch.device.type, enabled=False):
             for atlas in plan.atlases:
                 texels = _render(patch, atlas)
                 for chunk in atlas.chunks:
                     out = outs[chunk.canvas]
-                    own = rectangles[:, chunk.first : chunk.end]
-                    copier(own, chunk, out.shape, atlas.cols).paste(out, texels)
+                    copies = _copier(rectangles, chunk, out.shape, atlas.cols)
+                    copies.paste(out, texels)
         return outs
 
     @staticmethod
@@ -639,7 +646,6 @@ class _Paste(torch.autograd.Function):
             for g, wanted in zip(grads, wants_canvas, strict=True)
         ]
         on_patch = torch.zeros(shape, dtype=dtype, device=rectangles.device)
-        copier = _copier(rectangles.device)
         with torch.autocast(rectangles.device.type, enabled=False):
             for atlas in ctx.atlases:
                 texels = on_patch.new_zeros(
@@ -649,8 +655,7 @@ class _Paste(torch.autograd.Function):
                     grad, under = grads[chunk.canvas], below[chunk.canvas]
                     if grad is None:
                         continue
-                    own = rectangles[:, chunk.first : chunk.end]
-                    copies = copier(own, chunk, grad.shape, atlas.cols)
+                    copies = _copier(rectangles, chunk, grad.shape, atlas.cols)
                     if wants_patch:
                         copies.collect(grad, texels)
                     if under is not None:

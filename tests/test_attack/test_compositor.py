@@ -207,11 +207,15 @@ def test_plan_renders_only_what_shows_of_a_large_patch():
 def paste_both_ways(images, patch, boxes, weights, parts, chunk_size):
     """Outputs and gradients with rectangles copied by view, then by index."""
     results = []
-    for copier in (compositor._ByView, compositor._ByIndex):
-        with mock.patch.object(compositor, '_copier', lambda *tensors, way=copier: way):
+    for pixels, way in ((0, compositor._ByView), (2**62, compositor._ByIndex)):
+        with mock.patch.object(compositor, '_PIXELS_FOR_VIEWS', pixels), \
+                mock.patch.object(way, 'paste', autospec=True,
+                                  side_effect=way.paste) as used:
             leaves = [tensor.clone().requires_grad_() for tensor in (patch, *images)]
             outs = paste_patch(leaves[1:], leaves[0], boxes, chunk_size, parts)
             torch.autograd.backward(outs, weights)
+        untouched = [out is leaf for out, leaf in zip(outs, leaves[1:], strict=True)]
+        assert used.called or all(untouched)
         results.append([*outs, *(leaf.grad for leaf in leaves)])
     return results
 
