@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from ..files import write_atomically
 from ..npy import parse_npy
-from .compositor import resize_area
 from .face_crop import dataset_face
 from .manifest import check_against_manifest
+from .resampling import resize_area
 
 Size = int | Sequence[int]
 

@@ -14,12 +14,11 @@ from mmdet.registry import TASK_UTILS
 from mmdet_facepatch.attack import compositor
 from mmdet_facepatch.attack.compositor import (
     PatchCompositor,
-    area_taps,
     paste_patch,
     plan_paste,
-    resize_area,
     visible_rectangles,
 )
+from mmdet_facepatch.attack.resampling import area_taps, resize_area
 
 
 @lru_cache

@@ -12,9 +12,9 @@ from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
 from mmdet_facepatch.attack import PastePatch
-from mmdet_facepatch.attack.compositor import resize_area
 from mmdet_facepatch.attack.face_crop import crop_square, dataset_face
 from mmdet_facepatch.attack.patch import initial_pixels
+from mmdet_facepatch.attack.resampling import resize_area
 
 ANNOTATION = """\
 0--Parade/a.png
