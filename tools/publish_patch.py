@@ -21,11 +21,11 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 # isort: split
 from mmdet_facepatch.engine import table_folder
 from mmdet_facepatch.results import (
-    attack_config,
     patch_manifest,
     publish_experiment,
     publish_patch,
     report_numbers,
+    run_config,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,7 +58,7 @@ def publish_one(args: argparse.Namespace) -> list[Path]:
     folder = Path(args.folder)
     report = Path(args.report or folder / 'report.json')
     numbers = report_numbers(report) if args.report or report.is_file() else None
-    config = Path(attack_config(folder).filename).name
+    config = Path(run_config(folder).filename).name
     command = args.command or shlex.join(['python', 'tools/attack.py', config])
     manifest = patch_manifest(folder, ROOT, command, numbers)
     return publish_patch(folder, args.name.parent, args.name.name, manifest)

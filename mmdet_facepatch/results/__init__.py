@@ -5,13 +5,14 @@ from .collect import Entry, collect, read_entries, read_entry
 from .document import results_document
 from .evidence import Evidence
 from .findings import judge_findings, write_findings
+from .models import model_manifest, model_table
 from .paired import SavedEvaluations
 from .publish import (
-    attack_config,
     patch_manifest,
     publish_experiment,
     publish_patch,
     report_numbers,
+    run_config,
 )
 from .sections import SECTIONS
 from .similarity import Similarity, patch_similarity
@@ -26,10 +27,11 @@ __all__ = [
     'SavedEvaluations',
     'Similarity',
     'SimilarityCheck',
-    'attack_config',
     'collect',
     'judge_difference',
     'judge_findings',
+    'model_manifest',
+    'model_table',
     'patch_manifest',
     'patch_similarity',
     'publish_experiment',
@@ -38,6 +40,7 @@ __all__ = [
     'read_entry',
     'report_numbers',
     'results_document',
+    'run_config',
     'summarise',
     'write_findings',
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from mmengine.config import Config
 
 from ..engine.experiment_tables import AREAS, SUBSETS, markdown_table, pair
 from .collect import Entry
+from .models import KIND as MODEL
 from .sections import ORDER, SECTIONS
 
 # Images of WIDER FACE's validation set: fewer are a part of it.
@@ -20,6 +22,9 @@ WHOLE_VALIDATION = 3226
 TOOLS = {'experiments': 'experiment', 'transfer': 'transfer', 'findings': 'findings',
          'face_likeness': 'face_likeness'}
 ZOO = Path('mmdet_facepatch/zoo')
+# Columns of a detector's clean numbers.
+_CLEAN_HEADS = (*(f'AP {subset}' for subset in SUBSETS), 'delta 0.99',
+                'calibrated delta', 'at it', *AREAS)
 
 
 def results_document(entries: Sequence[Entry], root: str | Path,
@@ -43,6 +48,7 @@ def results_document(entries: Sequence[Entry], root: str | Path,
     for entry in ordered:
         parts += _section(entry, place)
     parts += _detectors(ordered, base, place)
+    parts += _published_models(base, place)
     parts += _not_run(ordered, base)
     return '\n\n'.join(parts) + '\n'
 
@@ -150,8 +156,27 @@ def _detectors(entries: Iterable[Entry], root: Path, place: Path) -> list[str]:
         return []
     return ['## Detectors', 'On clean images. AP with its 95 % interval by bootstrap '
             'over images; precision/recall in % of All.', markdown_table(
-        '', [*(f'AP {subset}' for subset in SUBSETS), 'delta 0.99', 'calibrated delta',
-             'at it', *AREAS, 'from', 'card'], rows)]
+        '', [*_CLEAN_HEADS, 'from', 'card'], rows)]
+
+
+def _published_models(root: Path, place: Path) -> list[str]:
+    """What the weights of the package measure, from their manifests."""
+    rows = {}
+    scales = set()
+    for path in sorted((root / ZOO).glob('*.json')):
+        manifest = json.loads(path.read_text(encoding='utf-8'))
+        if manifest.get('kind') != MODEL:
+            continue
+        report = manifest['report']
+        scales.add(', '.join(f'{scale:g}' for scale in report['scales']))
+        rows[manifest['name']] = [
+            f'{manifest["iter"]:,}', f'{manifest["seconds"] / 60:.0f}',
+            *_clean_cells(report), _cards(manifest['name'], root, place)]
+    if not rows:
+        return []
+    return ['## Published weights', 'As the detectors above, with the whole pyramid '
+            f'(scales {"; ".join(sorted(scales))}).', markdown_table(
+        '', ['steps', 'minutes', *_CLEAN_HEADS, 'card'], rows)]
 
 
 def _clean_cells(row: Mapping[str, Any]) -> list[str]:

@@ -37,11 +37,11 @@ _REPORTED = re.compile(
     r'@(0\.99|calibrated))|calibrated_delta|num_images)$')
 
 
-def attack_config(folder: str | Path) -> Config:
-    """The config of an attack, as mmengine left it in the work dir.
+def run_config(folder: str | Path) -> Config:
+    """The config of a run, as mmengine left it in the work dir.
 
     Args:
-        folder: Work dir of the attack.
+        folder: Work dir of an attack or of a training.
 
     Raises:
         FileNotFoundError: If there is not exactly one config.
@@ -49,7 +49,7 @@ def attack_config(folder: str | Path) -> Config:
     found = sorted(Path(folder).glob('*.py'))
     if len(found) != 1:
         raise FileNotFoundError(
-            f'{folder} should hold the one config of the attack, but has '
+            f'{folder} should hold the one config of its run, but has '
             f'{[path.name for path in found] or "none"}')
     return Config.fromfile(str(found[0]))
 
@@ -74,7 +74,7 @@ def patch_manifest(folder: str | Path, root: str | Path, command: str,
     Raises:
         FileNotFoundError: If a part of the attack is missing.
     """
-    cfg = attack_config(folder).to_dict()
+    cfg = run_config(folder).to_dict()
     record = load_attack_record(folder)
     config = {key: cfg.get(key) for key in CONFIG_KEYS}
     dataset = cfg['train_dataloader']['dataset']

@@ -31,5 +31,6 @@ test_dataloader = dict(
 val_dataloader = dict(
     num_workers=2, dataset=dict(subset_file=None, indices=200))
 
-# As the paper: 100 epochs.
+# As the paper: 100 epochs. Long enough for smaller steps.
 train_cfg = dict(max_epochs=100, val_interval=10)
+optim_wrapper = dict(optimizer=dict(lr=0.02))

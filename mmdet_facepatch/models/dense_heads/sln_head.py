@@ -35,7 +35,9 @@ class SLNHead(MarginMixin, AnchorHead):
             the two output convolutions. The paper does not say; 1 as in RPN.
         cls_average: 'joint' divides both classification losses by the number
             of all samples, so that their sum is the usual mean cross entropy;
-            'separate' divides each by the number of its own samples.
+            'separate' divides each by the number of its own samples;
+            'positives' divides both by the number of positives, for focal
+            loss over all negatives.
         loss_cls: Softmax classification loss.
         loss_bbox: Box loss, on decoded boxes with ``reg_decoded_bbox``.
         reg_decoded_bbox: Whether ``loss_bbox`` gets decoded boxes.
@@ -64,9 +66,9 @@ class SLNHead(MarginMixin, AnchorHead):
         if loss_cls.get('use_sigmoid', False):
             raise ValueError('SLNHead: scores are a softmax over background and '
                              'classes; set loss_cls.use_sigmoid=False')
-        if cls_average not in ('joint', 'separate'):
-            raise ValueError("SLNHead: cls_average must be 'joint' or 'separate', "
-                             f'got {cls_average!r}')
+        if cls_average not in ('joint', 'separate', 'positives'):
+            raise ValueError("SLNHead: cls_average must be 'joint', 'separate' or "
+                             f"'positives', got {cls_average!r}")
         self.stacked_convs = stacked_convs
         self.cls_average = cls_average
         self.norm_cfg = norm_cfg
@@ -173,6 +175,8 @@ class SLNHead(MarginMixin, AnchorHead):
         num_pos, num_neg = len(pos_logits), len(neg_logits)
         if self.cls_average == 'joint':
             num_pos = num_neg = num_pos + num_neg
+        elif self.cls_average == 'positives':
+            num_neg = num_pos
         background = pos_labels.new_full((len(neg_logits), ), self.num_classes)
         return dict(
             loss_cls_pos=self.loss_cls(

@@ -1,0 +1,101 @@
+"""Manifests of published weights: what they were trained on, and what they measure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..engine.digests import content_digest, data_digest
+from ..engine.experiment_tables import SUBSETS, markdown_table, pair
+from ..engine.manifest import describe_data, portable, software_versions
+from ..evaluation import load_report
+from .publish import report_numbers, run_config
+
+#: Version of the manifest.
+SCHEMA_VERSION = 1
+KIND = 'model'
+# Keys of a config that say what a training is.
+CONFIG_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
+               'param_scheduler', 'randomness')
+
+
+def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
+                   report: str | Path, root: str | Path,
+                   command: str) -> dict[str, Any]:
+    """What is to be known of trained weights, without their files.
+
+    Args:
+        checkpoint: In the work dir of its training, beside config and logs.
+        meta: Of the checkpoint: ``iter`` or ``epoch``, ``seed``.
+        report: ``report.json`` of tools/test.py with this checkpoint.
+        root: Folder of the repository, to which paths are relative.
+        command: That publishes the weights.
+
+    Returns:
+        ``kind`` 'model', ``command``, ``config`` and ``config_digest``, ``data``
+        (what is trained on, with ``digest``), ``iter``, ``epoch``, ``seed``,
+        ``seconds`` of all training steps, ``versions``, and ``report``: main
+        numbers with their intervals, ``scales``, and the data they are of.
+
+    Raises:
+        FileNotFoundError: If config or logs are missing.
+        ValueError: If the report is of another checkpoint.
+    """
+    cfg = run_config(Path(checkpoint).parent).to_dict()
+    config = {key: cfg.get(key) for key in CONFIG_KEYS}
+    dataset = cfg['train_dataloader']['dataset']
+    content = load_report(report)['protocol']
+    if Path(content['checkpoint']).resolve() != Path(checkpoint).resolve():
+        raise ValueError(f'{report} is of {content["checkpoint"]}, not of {checkpoint}')
+    return portable(dict(
+        schema_version=SCHEMA_VERSION, kind=KIND, command=command, **meta,
+        seconds=training_seconds(Path(checkpoint).parent),
+        data=dict(describe_data(dataset) or {}, digest=data_digest(dataset)),
+        versions=software_versions(),
+        report=dict(report_numbers(report), scales=content['scales'],
+                    data=content['dataset']),
+        config_digest=content_digest(json.loads(json.dumps(config))),
+        config=config), root)
+
+
+def training_seconds(folder: str | Path) -> float:
+    """Seconds that the logged training steps of a work dir took, of all its runs.
+
+    Args:
+        folder: Work dir with mmengine's ``*/vis_data/scalars.json``, whose ``time``
+            is the mean over the steps since the line before.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    logs = sorted(Path(folder).glob('*/vis_data/scalars.json'))
+    if not logs:
+        raise FileNotFoundError(f'{folder}: no */vis_data/scalars.json; publish from '
+                                'the work dir of the training')
+    # A resumed run repeats steps of the one before; its line of a step is kept.
+    steps: dict[int, float] = {}
+    for log in logs:
+        for text in log.read_text(encoding='utf-8').splitlines():
+            line = json.loads(text)
+            if 'time' in line and 'loss' in line:
+                steps[line['step']] = line['time']
+    ends = sorted(steps)
+    return sum(steps[end] * (end - start)
+               for start, end in zip([0, *ends], ends, strict=False))
+
+
+def model_table(manifest: Mapping[str, Any]) -> str:
+    """The numbers of a manifest as a card shows them, in Markdown."""
+    report = manifest['report']
+    numbers, intervals = report['numbers'], report['intervals']
+    rows = {'faces': [f'{numbers[f"{subset}/num_faces"]:,.0f}' for subset in SUBSETS]}
+    rows['AP'] = [f'{numbers[f"{subset}/AP"]:.3f}' for subset in SUBSETS]
+    rows['95 % interval'] = [
+        '{:.3f} to {:.3f}'.format(*intervals[f'{subset}/AP']) for subset in SUBSETS]
+    delta = numbers['calibrated_delta']
+    named = f'calibrated delta, {"-" if delta is None else format(delta, ".4f")}'
+    for title, at in (('delta 0.99', '0.99'), (named, 'calibrated')):
+        rows[title] = [pair(numbers, subset, at) for subset in SUBSETS]
+    return markdown_table('', [subset.title() for subset in SUBSETS], rows)

@@ -1,0 +1,89 @@
+"""Manifests of published weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmdet_facepatch import zoo
+from mmdet_facepatch.engine.digests import file_digest
+from mmdet_facepatch.results import model_manifest, model_table, results_document
+from mmdet_facepatch.results.models import training_seconds
+
+ROOT = Path(__file__).resolve().parents[2]
+PUBLISHED = sorted(path.with_suffix('.json') for path in zoo.FOLDER.glob('*.pth'))
+
+
+def write_log(folder, run, lines):
+    path = folder / run / 'vis_data' / 'scalars.json'
+    path.parent.mkdir(parents=True)
+    path.write_text(''.join(f'{json.dumps(line)}\n' for line in lines))
+
+
+class TestSeconds:
+
+    def test_each_line_counts_for_the_steps_since_the_one_before(self, tmp_path):
+        write_log(tmp_path, '1', [
+            dict(step=50, time=2., loss=1.), dict(step=60, time=.5, loss=1.)])
+        assert training_seconds(tmp_path) == 50 * 2 + 10 * .5
+
+    def test_steps_that_a_resumed_run_repeats_count_once(self, tmp_path):
+        write_log(tmp_path, '1', [
+            dict(step=50, time=2., loss=1.), dict(step=100, time=2., loss=1.)])
+        write_log(tmp_path, '2', [
+            dict(step=100, time=4., loss=1.), dict(step=150, time=1., loss=1.)])
+        assert training_seconds(tmp_path) == 50 * 2 + 50 * 4 + 50
+
+    def test_lines_of_a_validation_do_not_count(self, tmp_path):
+        write_log(tmp_path, '1', [
+            dict(step=10, time=1., loss=1.), {'step': 10, 'time': 9., 'all/AP': .5}])
+        assert training_seconds(tmp_path) == 10
+
+    def test_without_logs(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match='from the work dir of the'):
+            training_seconds(tmp_path)
+
+
+def test_report_of_other_weights_is_refused(tmp_path):
+    (tmp_path / 'run.py').write_text('train_dataloader = dict(dataset=dict())\n')
+    report = tmp_path / 'report.json'
+    report.write_text(json.dumps(dict(
+        schema_version=2, conditions={}, comparisons={},
+        protocol=dict(checkpoint='other/iter_1.pth'))))
+    with pytest.raises(ValueError, match=r'report\.json is of other/iter_1\.pth, not'):
+        model_manifest(tmp_path / 'iter_1.pth', {}, report, ROOT, 'command')
+
+
+@pytest.mark.parametrize('path', PUBLISHED, ids=lambda path: path.stem)
+class TestPublished:
+
+    def test_is_of_these_weights(self, path):
+        manifest = json.loads(path.read_text())
+        assert manifest['kind'] == 'model' and manifest['name'] == path.stem
+        assert manifest['files'] == {'.pth': file_digest(path.with_suffix('.pth'))}
+        assert manifest['seconds'] > 0 and len(manifest['data']['digest']) == 64
+
+    def test_card_shows_its_numbers(self, path):
+        table = model_table(json.loads(path.read_text()))
+        assert table in path.with_suffix('.md').read_text()
+
+    def test_readme_shows_its_ap(self, path):
+        numbers = json.loads(path.read_text())['report']['numbers']
+        shown = ' / '.join(f'{numbers[f"{subset}/AP"]:.3f}' for subset in (
+            'easy', 'medium', 'hard', 'all'))
+        row, = (line for line in (ROOT / 'README.md').read_text().splitlines()
+                if line.startswith(f'| `facepatch://{path.stem}`'))
+        assert row.endswith(f'| {shown} |')
+
+
+def test_results_show_them(tmp_path):
+    text = results_document([], ROOT, tmp_path)
+    shown = text[text.index('## Published weights'):text.index('## Not run')]
+    for path in PUBLISHED:
+        report = json.loads(path.read_text())['report']
+        low, high = report['intervals']['hard/AP']
+        assert (f'| {report["numbers"]["hard/AP"]:.3f} [{low:.3f}, {high:.3f}] |'
+                in next(line for line in shown.splitlines()
+                        if line.startswith(f'| {path.stem} |')))
