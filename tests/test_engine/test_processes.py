@@ -35,6 +35,20 @@ def dist_run(warm_python) -> Callable[..., subprocess.CompletedProcess]:
     return dist_run
 
 
+@pytest.mark.parametrize(('checkpoint', 'passed'), [('x.pth', ' x.pth'), ('none', '')])
+def test_dist_test_passes_a_checkpoint_if_there_is_one(tmp_path, checkpoint, passed):
+    """Black boxes have none."""
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        ['bash', str(ROOT / 'tools' / 'dist_test.sh'), 'c.py', checkpoint, '2', '--tta'],
+        capture_output=True, text=True, check=True, env=dict(
+            PATH=f'{tmp_path}:/usr/bin:/bin', PORT='0'))
+    assert done.stdout.endswith(f'/test.py c.py{passed} --tta --launcher pytorch\n')
+    assert '--nproc_per_node 2' in done.stdout
+
+
 def write_uneven_faces(root: Path) -> None:
     rng = np.random.default_rng(5)
     folder = root / 'WIDER_train' / 'images' / '0--Squares'
