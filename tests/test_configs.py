@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
+from mmengine.registry import OPTIMIZERS
 
-from mmdet_facepatch.engine import Experiment, Scenes
+from mmdet_facepatch.engine import Experiment, Scenes, data_config, load_config
 
 ROOT = Path(__file__).resolve().parents[1] / 'configs'
 ALL = sorted(
@@ -62,6 +64,25 @@ def test_findings_name_what_exists(name, tmp_path):
                     cell.get('group') or cell['name'] for cell in experiment.all_cells}
             named = [*check.cells, *getattr(check, 'references', [])]
             assert set(named) <= known[check.experiment], check.statement
+
+
+METHODS = [name for name in ALL if name.startswith('attack/patch_')]
+
+
+@pytest.mark.parametrize('data', ['embedded', 'subset', 'widerface'])
+@pytest.mark.parametrize('method', METHODS)
+def test_attack_is_whole_on_all_data(method, data):
+    """Keys of the data config replace those of the method, they are not merged."""
+    cfg = load_config(str(ROOT / method), overlay=data_config(data, ROOT))
+    pixel = torch.nn.Parameter(torch.zeros(1))
+    settings = dict(cfg.optim_wrapper.optimizer, params=[pixel])
+    optimizer = OPTIMIZERS.build(settings)
+    assert 0.002 < optimizer.defaults['lr'] < 0.1
+    assert cfg.optim_wrapper.type == 'OptimWrapper'
+    assert cfg.train_cfg.type == 'PatchAttackLoop'
+    assert cfg.train_cfg.val_interval <= cfg.train_cfg.max_epochs
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.type and loader.sampler.type and loader.batch_size
 
 
 def test_face_likeness_names_what_exists():

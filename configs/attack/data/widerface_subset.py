@@ -41,7 +41,8 @@ val_dataloader = dict(
 # left an SLN a recall of 1.8 % at 0.5 and AP 0.149 with steps of 0.06, and 2.4 % and
 # 0.173 with 0.02.
 train_cfg = dict(max_epochs=3, val_interval=1)
-optim_wrapper = dict(optimizer=dict(lr=0.06))
+optim_wrapper = dict(
+    type='OptimWrapper', optimizer=dict(type='Adam', lr=0.06))
 
 val_evaluator = dict(gt_dir=data_root + 'eval_tools/ground_truth')
 test_evaluator = val_evaluator
