@@ -50,10 +50,12 @@ def test_wheel_holds_every_module(built: Path) -> None:
 
 def test_wheel_holds_the_zoo(built: Path) -> None:
     zoo = ROOT / 'mmdet_facepatch' / 'zoo'
-    files = [p for p in zoo.iterdir() if p.suffix in ('.pth', '.md', '.json')]
-    assert files, 'the zoo has no weights and no cards'
+    files = [p for p in zoo.rglob('*') if p.is_file() and p.suffix in (
+        '.pth', '.md', '.json', '.npy', '.png')]
+    assert {p.suffix for p in files} == {'.pth', '.md', '.json', '.npy', '.png'}
     for file in files:
-        assert (built / 'zoo' / file.name).read_bytes() == file.read_bytes()
+        shipped = built / 'zoo' / file.relative_to(zoo)
+        assert shipped.read_bytes() == file.read_bytes()
 
 
 @pytest.mark.parametrize('name', ['configs', 'tools'])
