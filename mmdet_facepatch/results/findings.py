@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from .verdicts import NOT_MEASURED, base, summarise
 
 #: Version of findings.json.
 SCHEMA_VERSION = 1
+# Checks that were not measured and are named, of each finding and reason.
+NAMED = 4
 
 
 def judge_findings(path: str, work_dir: str | Path, data: str,
@@ -100,9 +102,21 @@ def findings_blocks(content: Mapping[str, Any]) -> list[str]:
              for check in measured}) if measured else
             f'**({finding["key"]}) {finding["claim"]}**')
         if missing:
-            named = [f'{check["statement"]} ({_measured(check)})' for check in missing]
-            blocks.append(f'Not measured: {"; ".join(named)}.')
+            blocks.append(_missing(missing))
     return blocks
+
+
+def _missing(checks: Sequence[Mapping[str, Any]]) -> str:
+    """Which checks are not measured, by the reason; the JSON file has all names."""
+    reasons: dict[str, list[str]] = {}
+    for check in checks:
+        reasons.setdefault(_measured(check), []).append(check['statement'])
+    parts = []
+    for reason, names in reasons.items():
+        more = len(names) - NAMED
+        tail = f'; and {more} more' if more > 0 else ''
+        parts.append(f'{reason}: {"; ".join(names[:NAMED])}{tail}')
+    return f'Not measured, {". ".join(parts)}.'
 
 
 def _judge(finding: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:

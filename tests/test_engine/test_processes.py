@@ -41,8 +41,9 @@ def test_dist_test_passes_a_checkpoint_if_there_is_one(tmp_path, checkpoint, pas
     python = tmp_path / 'python'
     python.write_text('#!/bin/sh\necho "$@"\n')
     python.chmod(0o755)
+    script = str(ROOT / 'tools' / 'dist_test.sh')
     done = subprocess.run(
-        ['bash', str(ROOT / 'tools' / 'dist_test.sh'), 'c.py', checkpoint, '2', '--tta'],
+        ['bash', script, 'c.py', checkpoint, '2', '--tta'],
         capture_output=True, text=True, check=True, env=dict(
             PATH=f'{tmp_path}:/usr/bin:/bin', PORT='0'))
     assert done.stdout.endswith(f'/test.py c.py{passed} --tta --launcher pytorch\n')

@@ -16,6 +16,7 @@ from mmdet_facepatch.engine.experiment_tables import experiment_tables, merge_se
 from mmdet_facepatch.engine.manifest import portable
 from mmdet_facepatch.results import SECTIONS, collect, read_entries, results_document
 from mmdet_facepatch.results.collect import reduced_picture
+from mmdet_facepatch.results.findings import findings_blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,6 +113,17 @@ class TestDocument:
         assert 'python tools/face_likeness.py x' in text
         card = 'mmdet_facepatch/zoo/sln_mbv2_widerface_subset.md'
         assert f'{card})' in text
+
+    def test_names_checks_that_are_not_measured(self):
+        checks = [dict(statement=f's{index}', verdict='not measured', results=[])
+                  for index in range(6)]
+        checks.append(dict(statement='t', verdict='not measured', results=[
+            dict(verdict='not measured', reason='no patch')]))
+        *_, last = findings_blocks(dict(findings=[dict(
+            key='a', claim='c', verdict='not measured', checks=checks)]))
+        assert last.startswith('Not measured, ')
+        assert 's0; s1; s2; s3; and 2 more' in last and 'no patch: t.' in last
+        assert 's4' not in last
 
     def test_names_what_is_not_run(self, kept, tmp_path):
         text = results_document(read_entries(kept), ROOT, tmp_path)
