@@ -5,7 +5,7 @@ from .collect import Entry, collect, read_entries, read_entry
 from .document import results_document
 from .evidence import Evidence
 from .findings import judge_findings, write_findings
-from .models import model_manifest, model_table
+from .model_manifest import model_manifest, model_table
 from .paired import SavedEvaluations
 from .publish import (
     patch_manifest,

@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from ..engine.experiment_tables import AREAS, SUBSETS, markdown_table, pair
 from .collect import Entry
-from .models import KIND as MODEL
+from .model_manifest import KIND as MODEL
 from .sections import ORDER, SECTIONS
 
 # Images of WIDER FACE's validation set: fewer are a part of it.

@@ -28,7 +28,7 @@ from .evidence import Evidence, Row
 
 #: Version of the manifest.
 SCHEMA_VERSION = 1
-# Keys of a config that say what an attack is.
+#: Keys of a config that say what an attack or a training is.
 CONFIG_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
                'param_scheduler', 'randomness')
 PATCH_CONDITION = 'patch'

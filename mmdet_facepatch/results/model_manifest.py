@@ -11,14 +11,11 @@ from ..engine.digests import content_digest, data_digest
 from ..engine.experiment_tables import SUBSETS, markdown_table, pair
 from ..engine.manifest import describe_data, portable, software_versions
 from ..evaluation import load_report
-from .publish import report_numbers, run_config
+from .publish import CONFIG_KEYS, report_numbers, run_config
 
 #: Version of the manifest.
 SCHEMA_VERSION = 1
 KIND = 'model'
-# Keys of a config that say what a training is.
-CONFIG_KEYS = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
-               'param_scheduler', 'randomness')
 
 
 def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
@@ -36,8 +33,9 @@ def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
     Returns:
         ``kind`` 'model', ``command``, ``config`` and ``config_digest``, ``data``
         (what is trained on, with ``digest``), ``iter``, ``epoch``, ``seed``,
-        ``seconds`` of all training steps, ``versions``, and ``report``: main
-        numbers with their intervals, ``scales``, and the data they are of.
+        ``seconds`` of all training steps, ``versions`` (of the software that
+        publishes), and ``report``: main numbers with their intervals, ``scales``,
+        and the data they are of.
 
     Raises:
         FileNotFoundError: If config or logs are missing.
@@ -47,7 +45,8 @@ def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
     config = {key: cfg.get(key) for key in CONFIG_KEYS}
     dataset = cfg['train_dataloader']['dataset']
     content = load_report(report)['protocol']
-    if Path(content['checkpoint']).resolve() != Path(checkpoint).resolve():
+    # Of a black box the report names none.
+    if Path(content['checkpoint'] or '').resolve() != Path(checkpoint).resolve():
         raise ValueError(f'{report} is of {content["checkpoint"]}, not of {checkpoint}')
     return portable(dict(
         schema_version=SCHEMA_VERSION, kind=KIND, command=command, **meta,
@@ -62,6 +61,8 @@ def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
 
 def training_seconds(folder: str | Path) -> float:
     """Seconds that the logged training steps of a work dir took, of all its runs.
+
+    Wall time: a process that is stopped and goes on counts the pause.
 
     Args:
         folder: Work dir with mmengine's ``*/vis_data/scalars.json``, whose ``time``

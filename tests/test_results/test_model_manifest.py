@@ -10,7 +10,7 @@ import pytest
 from mmdet_facepatch import zoo
 from mmdet_facepatch.engine.digests import file_digest
 from mmdet_facepatch.results import model_manifest, model_table, results_document
-from mmdet_facepatch.results.models import training_seconds
+from mmdet_facepatch.results.model_manifest import training_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = sorted(path.with_suffix('.json') for path in zoo.FOLDER.glob('*.pth'))
@@ -46,13 +46,14 @@ class TestSeconds:
             training_seconds(tmp_path)
 
 
-def test_report_of_other_weights_is_refused(tmp_path):
+@pytest.mark.parametrize('other', ['other/iter_1.pth', None])
+def test_report_of_other_weights_is_refused(tmp_path, other):
     (tmp_path / 'run.py').write_text('train_dataloader = dict(dataset=dict())\n')
     report = tmp_path / 'report.json'
     report.write_text(json.dumps(dict(
         schema_version=2, conditions={}, comparisons={},
-        protocol=dict(checkpoint='other/iter_1.pth'))))
-    with pytest.raises(ValueError, match=r'report\.json is of other/iter_1\.pth, not'):
+        protocol=dict(checkpoint=other))))
+    with pytest.raises(ValueError, match=rf'report\.json is of {other}, not'):
         model_manifest(tmp_path / 'iter_1.pth', {}, report, ROOT, 'command')
 
 
