@@ -27,6 +27,7 @@ from .hooks import (
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
 from .processes import build_runner
+from .saved_evaluations import SavedEvaluations
 from .train_loops import ReproducibleEpochLoop, ReproducibleIterLoop
 from .work_dir import WorkDirError, claim_work_dir
 
@@ -46,6 +47,7 @@ __all__ = [
     'ReproducibleEpochLoop',
     'ReproducibleIterLoop',
     'SafeCheckpointHook',
+    'SavedEvaluations',
     'Scenes',
     'UnreadableImagesHook',
     'WorkDirError',

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..visualization import (
+    Ranking,
     plot_convergence,
     plot_f_beta,
     plot_matrix,
+    plot_ranking,
     save_figure,
     save_png,
     side_by_side,
@@ -21,15 +23,20 @@ from ..visualization import (
 from .attack_record import HELD_OUT_RECALL, RECORD, load_attack_record
 from .experiment import Experiment, Job, load_numbers
 from .experiment_cells import matrix_cell, seed_cell
+from .saved_evaluations import SavedEvaluations
 
 # Pixels of a patch's side in galleries, and how many stand in a row.
 TILE = 192
 ROW = 6
+# Pictures of images in a row.
+PICTURE_ROW = 3
 
 
 def write_figures(experiment: Experiment, jobs: Mapping[str, Job],
                   folder: Path) -> None:
     """Write figure.png and convergence.png, as far as there is something to draw.
+
+    Of the kind 'pictures' there are several, ``figure_IMAGE.png``.
 
     Args:
         experiment: Says which figure.
@@ -37,7 +44,8 @@ def write_figures(experiment: Experiment, jobs: Mapping[str, Job],
         folder: It exists.
     """
     draw = {'f_beta': _draw_f_beta, 'gallery': _draw_gallery,
-            'evolution': _draw_evolution}
+            'evolution': _draw_evolution, 'pictures': _draw_pictures,
+            'ranking': _draw_ranking}
     if experiment.figure and jobs:
         draw[experiment.figure](experiment, jobs, folder / 'figure.png')
     if experiment.matrix and jobs:
@@ -113,11 +121,43 @@ def _draw_gallery(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -
         attack = experiment.finished_attack(cell)
         if attack is not None:
             tiles[cell['name']] = _tile(attack.folder / 'patch.png')
-    names = list(tiles)
-    rows = [names[i:i + ROW] for i in range(0, len(names), ROW)]
-    _save_page(path, [
-        side_by_side([tiles[name] for name in row], row, 'rgb', legend=False)
-        for row in rows])
+    _save_page(path, _rows(tiles, ROW))
+
+
+def _draw_pictures(experiment: Experiment, jobs: Mapping[str, Job],
+                   path: Path) -> None:
+    """For each image that evaluations have drawn, what they found in every cell."""
+    drawn: dict[str, dict[str, NDArray[np.uint8]]] = {}
+    for name, job in jobs.items():
+        for file in sorted((job.folder / 'pictures').glob('*.png')):
+            with Image.open(file) as picture:
+                drawn.setdefault(file.name, {})[name] = np.asarray(
+                    picture.convert('RGB'))
+    for image, pictures in drawn.items():
+        _save_page(path.with_name(f'{path.stem}_{image}'), _rows(pictures, PICTURE_ROW))
+
+
+def _draw_ranking(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -> None:
+    """Scores of the surest detections, as many as there are faces."""
+    saved = SavedEvaluations()
+    rankings = {}
+    for name, job in jobs.items():
+        pool, numbers = saved.matches(job.folder), load_numbers(job)
+        rankings[name] = Ranking(
+            pool.scores, pool.status(np.ones(pool.num_faces, bool)), pool.on_patch,
+            f'AP {numbers["all/AP"]:.3f}, '
+            f'recall {100 * numbers["all/recall@calibrated"]:.1f} %')
+    save_figure(path, plot_ranking(
+        rankings, numbers['calibrated_delta'], pool.num_faces))
+
+
+def _rows(pictures: Mapping[str, NDArray[np.uint8]],
+          length: int) -> list[NDArray[np.uint8]]:
+    """Pictures with their names above, so many beside each other."""
+    names = list(pictures)
+    parts = [names[i:i + length] for i in range(0, len(names), length)]
+    return [side_by_side([pictures[name] for name in part], part, 'rgb', legend=False)
+            for part in parts]
 
 
 def _draw_evolution(experiment: Experiment, jobs: Mapping[str, Job],

@@ -6,7 +6,6 @@ from .document import results_document
 from .evidence import Evidence
 from .findings import judge_findings, write_findings
 from .model_manifest import model_manifest, model_table
-from .paired import SavedEvaluations
 from .publish import (
     patch_manifest,
     publish_experiment,
@@ -24,7 +23,6 @@ __all__ = [
     'Evidence',
     'OrderCheck',
     'PairedCheck',
-    'SavedEvaluations',
     'Similarity',
     'SimilarityCheck',
     'collect',

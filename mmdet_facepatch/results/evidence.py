@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ..attack import load_patch
 from ..engine.experiment_report import table_folder
+from ..engine.saved_evaluations import SavedEvaluations
 from ..evaluation import FaceEvaluation
-from .paired import SavedEvaluations
 
 Row = Mapping[str, Any]
 

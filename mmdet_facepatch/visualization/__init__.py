@@ -4,14 +4,17 @@ from .convergence import plot_convergence
 from .curves import plot_f_beta, plot_precision_recall, save_figure
 from .matrix import plot_matrix
 from .outcomes import describe_outcomes, draw_outcomes, save_png, side_by_side
+from .ranking import Ranking, plot_ranking
 
 __all__ = [
+    'Ranking',
     'describe_outcomes',
     'draw_outcomes',
     'plot_convergence',
     'plot_f_beta',
     'plot_matrix',
     'plot_precision_recall',
+    'plot_ranking',
     'save_figure',
     'save_png',
     'side_by_side',

@@ -10,14 +10,19 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from PIL import Image
 
 from mmdet_facepatch.attack import load_patch
-from mmdet_facepatch.engine import Experiment, load_attack_record
+from mmdet_facepatch.engine import (
+    Experiment,
+    SavedEvaluations,
+    load_attack_record,
+)
 from mmdet_facepatch.engine.data_split import image_ids
+from mmdet_facepatch.engine.experiment_figures import write_figures
 from mmdet_facepatch.evaluation import load_report
 from mmdet_facepatch.results import (
     Evidence,
-    SavedEvaluations,
     collect,
     judge_findings,
     publish_experiment,
@@ -70,6 +75,38 @@ class TestCourse:
     def test_figures(self, table):
         assert (table.parent / 'convergence.png').is_file()
         assert (table.parent / 'figure.png').is_file()
+
+    @pytest.mark.parametrize('kind', ['pictures', 'ranking', 'f_beta', 'gallery'])
+    def test_other_figures(self, finished, experiment_file, tmp_path, kind):
+        """From the jobs that are done; nothing is run again."""
+        cfg = Config.fromfile(experiment_file)
+        cfg.figure = kind
+        cfg.dump(tmp_path / 'other.py')
+        experiment = Experiment(
+            str(tmp_path / 'other.py'), Config(dict(work_dir=None)), finished[1])
+        jobs = experiment.finished()
+        assert list(jobs) == ['clean', 'noise', 'patch', 'smaller']
+        write_figures(experiment, jobs, tmp_path)
+        image = next((jobs['clean'].folder / 'pictures').iterdir())
+        name = f'figure_{image.name}' if kind == 'pictures' else 'figure.png'
+        with Image.open(tmp_path / name) as figure, Image.open(image) as picture:
+            assert figure.width > 300
+            if kind == 'pictures':
+                # Four cells in rows of three.
+                assert figure.width > 3 * picture.width
+                assert 2 * picture.height < figure.height < 3 * picture.height
+
+    def test_matches_are_those_of_the_report(self, finished, table):
+        """What ranks are drawn from counts as the report does."""
+        cell = json.loads(table.read_text())['cells'][1]
+        folder = finished[1] / 'evaluation' / cell['folder'].split('/')[-1]
+        pool = SavedEvaluations().matches(folder)
+        numbers = load_report(folder / 'report.json')['conditions']['patch']['numbers']
+        status = pool.status(np.ones(pool.num_faces, bool))
+        counted = pool.scores >= 0.5
+        assert pool.num_faces == numbers['all/num_faces']
+        assert (status[counted] == 1).sum() == numbers['all/true_positives@0.5']
+        assert pool.on_patch[counted].sum() == numbers['all/on_patch@0.5']
 
     def test_held_out_images_are_not_optimised_on(self, experiment_file, tmp_path):
         experiment = Experiment(str(experiment_file), Config(), tmp_path)

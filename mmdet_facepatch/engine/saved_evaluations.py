@@ -12,8 +12,15 @@ from mmdet.registry import METRICS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from ..engine.digests import build_dataset
-from ..evaluation import Detections, FaceEvaluation, load_predictions, load_report
+from ..evaluation import (
+    Detections,
+    FaceEvaluation,
+    PooledMatches,
+    load_predictions,
+    load_report,
+    pool_matches,
+)
+from .digests import build_dataset
 
 
 class SavedEvaluations:
@@ -26,6 +33,7 @@ class SavedEvaluations:
 
     def __init__(self) -> None:
         self._found: dict[str, FaceEvaluation] = {}
+        self._pools: dict[str, PooledMatches] = {}
         self._infos: dict[str, list[dict]] = {}
         self._metrics: dict[str, Any] = {}
 
@@ -45,6 +53,15 @@ class SavedEvaluations:
             self._found[key] = self._evaluate(Path(folder))
         return self._found[key]
 
+    def matches(self, folder: str | Path) -> PooledMatches:
+        """The detections behind the evaluation of one condition, with their faces.
+
+        Args:
+            folder: As in the call, which raises the same errors.
+        """
+        self(folder)
+        return self._pools[str(folder)]
+
     def _evaluate(self, folder: Path) -> FaceEvaluation:
         cfg = Config.fromfile(str(folder / 'job.py'))
         condition = next(iter(cfg.test_cfg.conditions))
@@ -61,6 +78,9 @@ class SavedEvaluations:
         metric.evaluate(len(infos))
         evaluation = metric.evaluation
         _check_numbers(folder, condition, evaluation)
+        used = evaluation.settings
+        self._pools[str(folder)] = pool_matches(
+            metric.records, used.iou_thr, used.patch_thr, used.count_empty_images)
         return evaluation
 
     def _metric(self, evaluator: dict) -> Any:
