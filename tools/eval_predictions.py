@@ -57,6 +57,10 @@ def parse_args() -> argparse.Namespace:
         '--height-edges', nargs='*', type=float, default=DEFAULTS.height_edges,
         help='edges between bands of face height, in pixels')
     parser.add_argument(
+        '--iou-thr', type=float, default=DEFAULTS.iou_thr,
+        help='least IoU at which a detection is of a face; lower than the '
+        "protocol's, boxes that a patch has moved count as found")
+    parser.add_argument(
         '--reference-delta', type=float,
         help="the calibrated delta, in place of the first predictions' own")
     parser.add_argument(
@@ -108,7 +112,7 @@ def main() -> None:
     settings = EvaluationSettings(
         deltas=tuple(args.deltas), betas=tuple(args.betas),
         margin_range=tuple(args.margin_range), height_edges=tuple(args.height_edges),
-        bootstrap=args.bootstrap, seed=args.seed)
+        iou_thr=args.iou_thr, bootstrap=args.bootstrap, seed=args.seed)
     annotated = load_faces(args.gt)
     faces = select_images(annotated, args.images) if args.images else annotated
     delta = args.reference_delta

@@ -25,5 +25,7 @@ scenes = dict(
     # Without faces, from scikit-image.
     photographs=('rocket.jpg', 'astronaut.png', 'coffee.png', 'motorcycle_left.png',
                  'grass.png', 'gravel.png', 'brick.png'))
-# Of a detection with the patch, as for detections on a patch elsewhere.
+# Least IoU of a detection with the patch, or share of its area on it, as for
+# detections on a patch elsewhere.
 iou_thr = 0.3
+share = 0.5

@@ -199,6 +199,7 @@ def measure_likeness(
     patches: Mapping[str, PastePatch],
     scenes: Scenes,
     iou_thr: float = 0.3,
+    share: float = 0.5,
 ) -> list[Likeness]:
     """What a detector makes of patches that are shown alone.
 
@@ -208,6 +209,8 @@ def measure_likeness(
         patches: By name, see :func:`filling_paste`.
         scenes: What they are shown on.
         iou_thr: Least IoU of a detection with the patch.
+        share: Or least share of its area that lies on the patch: a face that fills
+            a part of it.
 
     Returns:
         One for each patch, background and side.
@@ -218,6 +221,6 @@ def measure_likeness(
             for side in scenes.sides:
                 image, box = show_patch(paste, canvas, side, shift)
                 boxes, found = detect_faces(detector, image)
-                best = best_patch_scores(boxes, found, box, iou_thr)[0]
+                best = best_patch_scores(boxes, found, box, iou_thr, share)[0]
                 scores.setdefault((patch, background, side), []).append(float(best))
     return [Likeness(name, *key, tuple(values)) for key, values in scores.items()]

@@ -71,7 +71,7 @@ def run_face_likeness(
 
     Args:
         path: Config with ``title``, ``detectors``, ``patches``, ``scenes`` and
-            ``iou_thr``.
+            ``iou_thr`` and ``share``, see :func:`measure_likeness`.
         patches: Further patches, ``NAME=FILE`` each.
         work_dir: Where results go.
         detectors: Names of those to ask; all by default.
@@ -105,7 +105,7 @@ def run_face_likeness(
         pastes = {name: filling_paste(patch) for name, patch in conditions.items()}
     manifest: dict[str, Any] = dict(
         command=command, versions=software_versions(), scenes=content['scenes'],
-        iou_thr=content['iou_thr'], detectors={}, patches={
+        iou_thr=content['iou_thr'], share=content['share'], detectors={}, patches={
             name: dict(condition=conditions[name], sha256=patch_digest(paste),
                        **_file_digests(conditions[name]))
             for name, paste in pastes.items()})
@@ -118,7 +118,7 @@ def run_face_likeness(
         manifest['detectors'][name] = dict(
             chosen[name], digest=detector_digest(detector))
         results += measure_likeness(name, detector, pastes, scenes,
-                                    content['iou_thr'])
+                                    content['iou_thr'], content['share'])
     return write_likeness(
         work_dir, content['title'], results, portable(manifest, root))
 

@@ -80,7 +80,8 @@ class SavedEvaluations:
         _check_numbers(folder, condition, evaluation)
         used = evaluation.settings
         self._pools[str(folder)] = pool_matches(
-            metric.records, used.iou_thr, used.patch_thr, used.count_empty_images)
+            metric.records, used.iou_thr, used.patch_thr, used.count_empty_images,
+            used.patch_share)
         return evaluation
 
     def _metric(self, evaluator: dict) -> Any:

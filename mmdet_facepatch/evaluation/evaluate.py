@@ -90,6 +90,7 @@ class EvaluationSettings:
         height_edges (tuple[float]): Edges between bands of face height, pixels.
         iou_thr (float): Least IoU (+1 convention) of a match.
         patch_thr (float): Least IoU of a detection on a patch.
+        patch_share (float): Or least share of its area that lies on the patch.
         count_empty_images (bool): Whether detections in images without any
             annotated face are false positives; not so in the protocol.
         bootstrap (int): Replicates behind the intervals; 0 for none.
@@ -108,13 +109,14 @@ class EvaluationSettings:
     height_edges: tuple[float, ...] = HEIGHT_EDGES
     iou_thr: float = 0.5
     patch_thr: float = 0.3
+    patch_share: float = 0.5
     count_empty_images: bool = False
     bootstrap: int = 1000
     confidence: float = 0.95
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ('min_precision', 'iou_thr', 'patch_thr'):
+        for name in ('min_precision', 'iou_thr', 'patch_thr', 'patch_share'):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(
                     f'{name} must lie in (0, 1], got {getattr(self, name)}'
@@ -293,7 +295,8 @@ def evaluate_faces(
     settings = settings or EvaluationSettings()
     _check_images(images)
     pool = pool_matches(
-        images, settings.iou_thr, settings.patch_thr, settings.count_empty_images
+        images, settings.iou_thr, settings.patch_thr, settings.count_empty_images,
+        settings.patch_share,
     )
     keeps = _keep_masks(images)
     delta = _delta_in_use(pool, keeps[ALL], settings, reference_delta)

@@ -72,6 +72,17 @@ def pairwise_iou(
         array: (N, M) float64 in [0, 1]. Pairs whose intersection has no extent
         have 0, therefore also every pair with a box of negative size.
     """
+    inter, area1, area2 = _pairwise_areas(boxes1, boxes2, offset)
+    # An intersection with extent lies inside both boxes, so the union is
+    # positive wherever it divides anything.
+    union = np.where(inter > 0, area1 + area2 - inter, 1.0)
+    return inter / union
+
+
+def _pairwise_areas(
+    boxes1: ArrayLike, boxes2: ArrayLike, offset: float = 0.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Intersections (N, M), and areas (N, 1) and (1, M)."""
     first = np.asarray(boxes1, dtype=np.float64).reshape(-1, 1, 4)
     second = np.asarray(boxes2, dtype=np.float64).reshape(1, -1, 4)
     sizes = np.minimum(first[..., 2:], second[..., 2:])
@@ -80,10 +91,7 @@ def pairwise_iou(
     inter = np.where((sizes > 0).all(axis=-1), sizes.prod(axis=-1), 0.0)
     area1 = (first[..., 2:] - first[..., :2] + offset).prod(axis=-1)
     area2 = (second[..., 2:] - second[..., :2] + offset).prod(axis=-1)
-    # An intersection with extent lies inside both boxes, so the union is
-    # positive wherever it divides anything.
-    union = np.where(inter > 0, area1 + area2 - inter, 1.0)
-    return inter / union
+    return inter, area1, area2
 
 
 def pairwise_iou_plus_one(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float64]:
@@ -223,15 +231,20 @@ def _label(
 
 
 def on_patch(
-    det_boxes: ArrayLike, patch_boxes: ArrayLike, thr: float = 0.3
+    det_boxes: ArrayLike,
+    patch_boxes: ArrayLike,
+    thr: float = 0.3,
+    share: float = 0.5,
 ) -> NDArray[np.bool_]:
-    """Whether a detection sits on a pasted patch.
+    """Whether a detection sits on a pasted patch, or on a part of one.
 
     A detection is on a patch where its IoU with some patch box is at least
-    ``thr``. The default is the overlap with the patch box at which the paper
-    counts an anchor as the patch's (Patch-Combination, SPEC section 3). Patch
-    boxes are pixel squares with exclusive ends, so plain IoU is used, without
-    the +1 convention.
+    ``thr``, or at least ``share`` of its own area lies inside. The first default
+    is the overlap with the patch box at which the paper counts an anchor as the
+    patch's (Patch-Combination, SPEC section 3); the second is for what looks like
+    a face *in* a patch, a box too small to overlap the whole as much. Patch boxes
+    are pixel squares with exclusive ends, so plain areas are used, without the
+    +1 convention.
 
     With alpha = 0.5 the patch has a quarter of its face's area, so a box that
     fits the face has IoU 0.25 with the patch and is *not* on it. At larger
@@ -242,13 +255,14 @@ def on_patch(
         det_boxes (array): (D, 4) xyxy boxes in pixels.
         patch_boxes (array): (P, 4) xyxy patch squares in pixels, x2 exclusive.
         thr (float): Least IoU, in (0, 1].
+        share (float): Least share of the detection's area, in (0, 1].
 
     Returns:
         array: (D,) bool, all False without patches.
     """
     dets = np.asarray(det_boxes, dtype=np.float64).reshape(-1, 4)
     hit = np.zeros(len(dets), dtype=bool)
-    for block, hits in _patch_hits(dets, patch_boxes, thr):
+    for block, hits in _patch_hits(dets, patch_boxes, thr, share):
         hit[block] = hits.any(axis=1)
     return hit
 
@@ -258,6 +272,7 @@ def best_patch_scores(
     det_scores: ArrayLike,
     patch_boxes: ArrayLike,
     thr: float = 0.3,
+    share: float = 0.5,
 ) -> NDArray[np.float64]:
     """Highest score of any detection on each patch.
 
@@ -266,6 +281,7 @@ def best_patch_scores(
         det_scores (array): (D,) scores, at least 0.
         patch_boxes (array): (P, 4) xyxy patch squares in pixels, x2 exclusive.
         thr (float): Least IoU of a detection on a patch, see :func:`on_patch`.
+        share (float): Or least share of its area.
 
     Returns:
         array: (P,) float64; 0 for a patch without a detection on it.
@@ -273,24 +289,28 @@ def best_patch_scores(
     dets = np.asarray(det_boxes, dtype=np.float64).reshape(-1, 4)
     scores = np.asarray(det_scores, dtype=np.float64).reshape(-1, 1)
     best = np.zeros(np.size(patch_boxes) // 4)
-    for block, hits in _patch_hits(dets, patch_boxes, thr):
+    for block, hits in _patch_hits(dets, patch_boxes, thr, share):
         best = np.maximum(best, np.where(hits, scores[block], 0.0).max(axis=0))
     return best
 
 
 def _patch_hits(
-    dets: NDArray[np.float64], patch_boxes: ArrayLike, thr: float
+    dets: NDArray[np.float64], patch_boxes: ArrayLike, thr: float, share: float
 ) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
     """Blocks of detections, each with the (d, P) patches it sits on."""
-    if not 0 < thr <= 1:
-        raise ValueError(f'thr must lie in (0, 1], got {thr}')
+    for name, value in (('thr', thr), ('share', share)):
+        if not 0 < value <= 1:
+            raise ValueError(f'{name} must lie in (0, 1], got {value}')
     patches = np.asarray(patch_boxes, dtype=np.float64).reshape(-1, 4)
     if len(patches) == 0:
         return
     step = max(1, _MAX_OVERLAP_ELEMENTS // len(patches))
     for start in range(0, len(dets), step):
         block = slice(start, start + step)
-        yield block, pairwise_iou(dets[block], patches) >= thr
+        inter, own, patch = _pairwise_areas(dets[block], patches)
+        # Not divided: nothing is on a patch without an intersection.
+        enough = (inter >= thr * (own + patch - inter)) | (inter >= share * own)
+        yield block, (inter > 0) & enough
 
 
 @dataclass(frozen=True)
@@ -337,8 +357,8 @@ class PooledMatches:
         face (array): (N,) int64, the face a detection fell on, -1 for none.
         first (array): (N,) bool, the first detection on that face.
         on_patch (array): (N,) bool, detections that overlap no face enough to
-            match it and sit on a patch. Matching a face goes before: a box on
-            both is the face's.
+            match it and sit on a patch or a part of one. Matching a face goes
+            before: a box on both is the face's.
         faces_per_image (array): (I,) int64.
         counted (array): (N,) bool, False for the detections of images
             without any face, which the protocol leaves out.
@@ -388,6 +408,7 @@ def pool_matches(
     iou_thr: float = 0.5,
     patch_thr: float = 0.3,
     count_empty_images: bool = False,
+    patch_share: float = 0.5,
 ) -> PooledMatches:
     """Match every image and lay the results end to end (steps 1, 3 to 5).
 
@@ -400,6 +421,7 @@ def pool_matches(
             images out (step 3; WIDER FACE's validation set has none), which is
             the default. Their scores take part in the normalisation of AP
             either way.
+        patch_share (float): See :func:`on_patch`.
 
     Returns:
         PooledMatches: Matches of all images, in the order of the images.
@@ -408,7 +430,7 @@ def pool_matches(
     parts: defaultdict[str, list[NDArray]] = defaultdict(list)
     offset = 0
     for record in images:
-        matched = _match_record(record, iou_thr, patch_thr)
+        matched = _match_record(record, iou_thr, patch_thr, patch_share)
         matched['face'][matched['face'] >= 0] += offset
         for name, values in matched.items():
             parts[name].append(values)
@@ -444,7 +466,7 @@ def _check_margins(images: Sequence[ImageRecord]) -> None:
 
 
 def _match_record(
-    record: ImageRecord, iou_thr: float, patch_thr: float
+    record: ImageRecord, iou_thr: float, patch_thr: float, patch_share: float
 ) -> dict[str, NDArray]:
     """Attributes of :class:`PooledMatches` for the detections of one image."""
     order = np.argsort(-record.det_scores, kind='stable')
@@ -461,10 +483,10 @@ def _match_record(
         matched['margins'] = record.det_margins[order]
     if record.patch_boxes is not None and len(record.patch_boxes):
         free = face < 0
-        hits = on_patch(boxes[free], record.patch_boxes, patch_thr)
+        hits = on_patch(boxes[free], record.patch_boxes, patch_thr, patch_share)
         matched['on_patch'][free] = hits
         matched['patch_scores'] = best_patch_scores(
-            boxes[free], scores[free], record.patch_boxes, patch_thr
+            boxes[free], scores[free], record.patch_boxes, patch_thr, patch_share
         )
     return matched
 

@@ -124,8 +124,8 @@ class TestRun:
     def config(self, tmp_path):
         Config(dict(model=BLACK_BOX)).dump(tmp_path / 'box.py')
         Config(dict(
-            title='Faces?', iou_thr=0.3, scenes=SCENES, patches=dict(grey=GREY),
-            detectors=dict(
+            title='Faces?', iou_thr=0.3, share=0.5, scenes=SCENES,
+            patches=dict(grey=GREY), detectors=dict(
                 box=dict(config=str(tmp_path / 'box.py'), checkpoint=None)),
         )).dump(tmp_path / 'likeness.py')
         return tmp_path / 'likeness.py'

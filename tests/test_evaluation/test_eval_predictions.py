@@ -83,6 +83,25 @@ def test_part_of_the_images(run, annotation, tmp_path):
 
 
 @pytest.mark.slow
+def test_moved_boxes_count_at_a_lower_overlap(run, annotation, tmp_path):
+    """Half of each face: IoU 11 / 21 with the +1 convention, then 10 / 21."""
+    for height, name in ((10.0, 'half'), (9.0, 'less')):
+        save_predictions(tmp_path / f'{name}.npz', {
+            img_id: Detections(np.array([[10.0, 10, 30, 10 + height]], np.float32),
+                               np.array([0.75], np.float32)) for img_id in IDS})
+    paths = [f'{name}={tmp_path / name}.npz' for name in ('half', 'less')]
+    for extra, found in (((), 0.0), (('--iou-thr', 0.45), 1.0)):
+        done = run(TOOL, *paths, '--gt', annotation, '--out', tmp_path / 'out',
+                   '--bootstrap', 0, *extra)
+        assert done.returncode == 0, done.stderr
+        report = load_report(tmp_path / 'out' / 'report.json')
+        half, less = (report['conditions'][name]['numbers']
+                      for name in ('half', 'less'))
+        assert half['all/recall@0.5'] == 1.0
+        assert less['all/recall@0.5'] == found
+
+
+@pytest.mark.slow
 def test_bad_input_is_named(run, annotation, tmp_path):
     out = ('--out', tmp_path / 'out')
     write_text_predictions(tmp_path / 'dets', predictions(0.5))

@@ -528,10 +528,28 @@ def test_calibrated_delta_of_float32_cuts_where_it_was_found():
 def test_on_patch():
     patch = [[10, 10, 20, 20]]
     face = [5, 10, 25, 30]  # the face of which this is the patch, alpha 0.5
-    boxes = [patch[0], face, [10, 10, 20, 13], [10, 10, 20, 12], [0, 0, 5, 5]]
+    # Around the patch, IoU 100 / 330 and 100 / 340.
+    boxes = [patch[0], face, [10, 10, 20, 43], [10, 10, 20, 44], [0, 0, 5, 5]]
     assert on_patch(boxes, patch).tolist() == [True, False, True, False, False]
     assert on_patch(boxes, patch, thr=0.25).tolist()[1] is True
     assert on_patch(boxes, np.zeros((0, 4))).tolist() == [False] * 5
+
+
+def test_on_a_part_of_a_patch():
+    """A small face in the patch; one that looks over its edge; one that hides it."""
+    patch = [[10, 10, 30, 30]]
+    inside, half, less = [12, 12, 18, 18], [7, 12, 13, 18], [6.875, 12, 13, 18]
+    around, empty = [0, 0, 40, 40], [15, 15, 15, 20]
+    boxes = [inside, half, less, around, empty]
+    assert on_patch(boxes, patch).tolist() == [True, True, False, False, False]
+    assert on_patch(boxes, patch, share=0.25).tolist() == [
+        True, True, True, True, False]
+    assert on_patch(boxes, patch, share=1.0).tolist() == [
+        True, False, False, False, False]
+    assert best_patch_scores(
+        boxes, [0.25, 0.5, 0.75, 0.9, 1.0], patch).tolist() == [0.5]
+    with pytest.raises(ValueError, match='share'):
+        on_patch(boxes, patch, share=0)
 
 
 def test_pool_leaves_boxes_on_a_face_to_the_face():
