@@ -284,6 +284,7 @@ class TestEvaluation:
             (dict(min_precision=0), 'min_precision'),
             (dict(iou_thr=1.5), 'iou_thr'),
             (dict(patch_thr=-1), 'patch_thr'),
+            (dict(patch_share=1.5), 'patch_share'),
             (dict(margin_range=(3, 1)), 'low < high'),
             (dict(height_edges=(3, 1)), 'ascending'),
             (dict(bootstrap=-1), 'bootstrap'),

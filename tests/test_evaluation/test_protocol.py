@@ -566,6 +566,22 @@ def test_pool_leaves_boxes_on_a_face_to_the_face():
     assert pool.status([True]).tolist() == [1, 0, 0]
 
 
+def test_pool_counts_faces_in_a_patch():
+    record = ImageRecord(
+        img_id='event/a',
+        det_boxes=np.array([[42.0, 42, 46, 46], [46, 46, 52, 52], [30, 40, 44, 46]]),
+        det_scores=np.array([0.9, 0.8, 0.7]),
+        gt_boxes=np.array([[0.0, 0, 9, 9]]),
+        patch_boxes=np.array([[40, 40, 50, 50]]),
+    )
+    # 16 of 16, 16 of 36 and 24 of 84 of their pixels lie on it.
+    pool = pool_matches([record])
+    assert pool.on_patch.tolist() == [True, False, False]
+    assert pool.patch_scores.tolist() == [0.9]
+    pool = pool_matches([record], patch_share=0.4)
+    assert pool.on_patch.tolist() == [True, True, False]
+
+
 def test_best_patch_scores():
     patches = [[10, 10, 20, 20], [40, 40, 50, 50], [80, 80, 90, 90]]
     boxes = [patches[0], [10, 10, 20, 18], patches[1], [0, 0, 5, 5]]

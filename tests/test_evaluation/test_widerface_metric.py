@@ -289,6 +289,7 @@ def test_no_images():
         (dict(min_precision=0), 'min_precision'),
         (dict(iou_thr=1.5), 'iou_thr'),
         (dict(patch_thr=-1), 'patch_thr'),
+        (dict(patch_share=0), 'patch_share'),
     ],
 )
 def test_wrong_arguments(arguments, message):
