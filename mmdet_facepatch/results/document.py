@@ -169,8 +169,11 @@ def _published_models(root: Path, place: Path) -> list[str]:
             continue
         report = manifest['report']
         scales.add(', '.join(f'{scale:g}' for scale in report['scales']))
+        stages = [*manifest.get('before', []), manifest]
+        steps, seconds = (sum(stage[key] for stage in stages)
+                          for key in ('iter', 'seconds'))
         rows[manifest['name']] = [
-            f'{manifest["iter"]:,}', f'{manifest["seconds"] / 60:.0f}',
+            f'{steps:,}', f'{seconds / 60:.0f}',
             *_clean_cells(report), _cards(manifest['name'], root, place)]
     if not rows:
         return []

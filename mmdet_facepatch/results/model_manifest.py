@@ -11,6 +11,7 @@ from ..engine.digests import content_digest, data_digest
 from ..engine.experiment_tables import SUBSETS, markdown_table, pair
 from ..engine.manifest import describe_data, portable, software_versions
 from ..evaluation import load_report
+from ..weights import read_checkpoint
 from .publish import CONFIG_KEYS, report_numbers, run_config
 
 #: Version of the manifest.
@@ -33,9 +34,11 @@ def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
     Returns:
         ``kind`` 'model', ``command``, ``config`` and ``config_digest``, ``data``
         (what is trained on, with ``digest``), ``iter``, ``epoch``, ``seed``,
-        ``seconds`` of all training steps, ``versions`` (of the software that
-        publishes), and ``report``: main numbers with their intervals, ``scales``,
-        and the data they are of.
+        ``seconds`` of all training steps, ``before`` (a list of the trainings whose
+        weights it started from, the first one first, each with ``checkpoint``,
+        ``iter`` and ``seconds``), ``versions`` (of the software that publishes), and
+        ``report``: main numbers with their intervals, ``scales``, and the data they
+        are of.
 
     Raises:
         FileNotFoundError: If config or logs are missing.
@@ -51,12 +54,32 @@ def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
     return portable(dict(
         schema_version=SCHEMA_VERSION, kind=KIND, command=command, **meta,
         seconds=training_seconds(Path(checkpoint).parent),
+        before=trainings_before(cfg),
         data=dict(describe_data(dataset) or {}, digest=data_digest(dataset)),
         versions=software_versions(),
         report=dict(report_numbers(report), scales=content['scales'],
                     data=content['dataset']),
         config_digest=content_digest(json.loads(json.dumps(config))),
         config=config), root)
+
+
+def trainings_before(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Trainings that a chain of ``load_from`` started from.
+
+    Args:
+        cfg: Config of a training.
+
+    Raises:
+        FileNotFoundError: If one of their work dirs has no config or logs.
+    """
+    start = cfg.get('load_from')
+    if not start:
+        return []
+    folder = Path(start).parent
+    earlier = trainings_before(run_config(folder).to_dict())
+    steps = read_checkpoint(start)['meta']['iter']
+    return [*earlier, dict(
+        checkpoint=start, iter=steps, seconds=training_seconds(folder))]
 
 
 def training_seconds(folder: str | Path) -> float:

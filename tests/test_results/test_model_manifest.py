@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmdet_facepatch import zoo
 from mmdet_facepatch.engine.digests import file_digest
 from mmdet_facepatch.results import model_manifest, model_table, results_document
-from mmdet_facepatch.results.model_manifest import training_seconds
+from mmdet_facepatch.results.model_manifest import training_seconds, trainings_before
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = sorted(path.with_suffix('.json') for path in zoo.FOLDER.glob('*.pth'))
@@ -44,6 +45,21 @@ class TestSeconds:
     def test_without_logs(self, tmp_path):
         with pytest.raises(FileNotFoundError, match='from the work dir of the'):
             training_seconds(tmp_path)
+
+
+def test_trainings_before(tmp_path):
+    """A chain of three; the last has no checkpoint yet."""
+    start = None
+    for name, steps in (('a', 20), ('b', 30)):
+        folder = tmp_path / name
+        write_log(folder, '1', [dict(step=steps, time=.5, loss=1.)])
+        (folder / 'run.py').write_text(f'load_from = {start!r}\n')
+        start = str(folder / f'iter_{steps}.pth')
+        torch.save(dict(state_dict={}, meta=dict(iter=steps)), start)
+    assert trainings_before(dict(load_from=start)) == [
+        dict(checkpoint=str(tmp_path / 'a' / 'iter_20.pth'), iter=20, seconds=10.),
+        dict(checkpoint=str(tmp_path / 'b' / 'iter_30.pth'), iter=30, seconds=15.)]
+    assert trainings_before(dict(load_from=None)) == trainings_before({}) == []
 
 
 @pytest.mark.parametrize('other', ['other/iter_1.pth', None])
