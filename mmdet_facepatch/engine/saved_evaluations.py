@@ -15,6 +15,7 @@ from mmengine.registry import DefaultScope
 from ..evaluation import (
     Detections,
     FaceEvaluation,
+    ImageRecord,
     PooledMatches,
     load_predictions,
     load_report,
@@ -33,7 +34,6 @@ class SavedEvaluations:
 
     def __init__(self) -> None:
         self._found: dict[str, FaceEvaluation] = {}
-        self._pools: dict[str, PooledMatches] = {}
         self._infos: dict[str, list[dict]] = {}
         self._metrics: dict[str, Any] = {}
 
@@ -50,7 +50,7 @@ class SavedEvaluations:
         """
         key = str(folder)
         if key not in self._found:
-            self._found[key] = self._evaluate(Path(folder))
+            self._found[key] = self._judge(Path(folder))[0]
         return self._found[key]
 
     def matches(self, folder: str | Path) -> PooledMatches:
@@ -59,10 +59,12 @@ class SavedEvaluations:
         Args:
             folder: As in the call, which raises the same errors.
         """
-        self(folder)
-        return self._pools[str(folder)]
+        evaluation, records = self._judge(Path(folder))
+        used = evaluation.settings
+        return pool_matches(records, used.iou_thr, used.patch_thr,
+                            used.count_empty_images, used.patch_share)
 
-    def _evaluate(self, folder: Path) -> FaceEvaluation:
+    def _judge(self, folder: Path) -> tuple[FaceEvaluation, list[ImageRecord]]:
         cfg = Config.fromfile(str(folder / 'job.py'))
         condition = next(iter(cfg.test_cfg.conditions))
         path = folder / 'predictions' / f'{condition}.npz'
@@ -78,11 +80,7 @@ class SavedEvaluations:
         metric.evaluate(len(infos))
         evaluation = metric.evaluation
         _check_numbers(folder, condition, evaluation)
-        used = evaluation.settings
-        self._pools[str(folder)] = pool_matches(
-            metric.records, used.iou_thr, used.patch_thr, used.count_empty_images,
-            used.patch_share)
-        return evaluation
+        return evaluation, metric.records
 
     def _metric(self, evaluator: dict) -> Any:
         # Official files take seconds to read; the delta differs between detectors.
