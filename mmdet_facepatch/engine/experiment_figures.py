@@ -145,10 +145,10 @@ def _draw_ranking(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -
         pool, numbers = saved.matches(job.folder), load_numbers(job)
         rankings[name] = Ranking(
             pool.scores, pool.status(np.ones(pool.num_faces, bool)), pool.on_patch,
+            numbers['calibrated_delta'],
             f'AP {numbers["all/AP"]:.3f}, '
             f'recall {100 * numbers["all/recall@calibrated"]:.1f} %')
-    save_figure(path, plot_ranking(
-        rankings, numbers['calibrated_delta'], pool.num_faces))
+    save_figure(path, plot_ranking(rankings, pool.num_faces))
 
 
 def _rows(pictures: Mapping[str, NDArray[np.uint8]],

@@ -26,23 +26,23 @@ class Ranking:
         scores: (N,) in [0, 1], in any order.
         status: (N,) 1 true positive, 0 false positive, -1 ignored.
         on_patch: (N,) bool, false positives that sit on a patch.
+        delta: Threshold, a dashed line; NaN where there is none.
         caption: Below the name, such as the numbers.
     """
 
     scores: ArrayLike
     status: ArrayLike
     on_patch: ArrayLike
+    delta: float
     caption: str = ''
 
 
-def plot_ranking(rankings: Mapping[str, Ranking], delta: float,
-                 num_ranks: int) -> Figure:
+def plot_ranking(rankings: Mapping[str, Ranking], num_ranks: int) -> Figure:
     """Scores over ranks, one panel a condition, coloured by what was detected.
 
     Args:
         rankings (dict): Condition -> detections. Ignored ones have no rank; among
             equal scores false positives come last.
-        delta (float): Threshold, a dashed line; NaN where there is none.
         num_ranks (int): How many of the surest detections are drawn, such as the
             number of faces.
 
@@ -69,7 +69,7 @@ def plot_ranking(rankings: Mapping[str, Ranking], delta: float,
             ranks = np.flatnonzero(kinds[:num_ranks] == kind)
             axes.scatter(ranks + 1, scores[ranks], s=size, color=colour, label=label,
                          linewidths=0)
-        axes.axhline(delta, color='black', linestyle='--', linewidth=0.8)
+        axes.axhline(ranking.delta, color='black', linestyle='--', linewidth=0.8)
         axes.set_title(f'{name}\n{ranking.caption}', fontsize='small')
         axes.set_ylim(0, 1)
     figure.supxlabel('rank of the detection', fontsize='small')
