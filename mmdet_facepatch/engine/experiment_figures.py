@@ -162,14 +162,15 @@ def _rows(pictures: Mapping[str, NDArray[np.uint8]],
 
 def _draw_evolution(experiment: Experiment, jobs: Mapping[str, Job],
                     path: Path) -> None:
-    """Rows of five patches from the first epoch to the last, one an attack."""
+    """Rows of at most five patches from the first epoch to the last, one an attack."""
     rows = []
     for cell in experiment.all_cells:
         attack = experiment.finished_attack(cell)
         if attack is None:
             continue
         files = sorted((attack.folder / 'patches').glob('epoch_*.png'))
-        picked = [files[round(i)] for i in np.linspace(0, len(files) - 1, 5)]
+        count = min(5, len(files))
+        picked = [files[round(i)] for i in np.linspace(0, len(files) - 1, count)]
         titles = [f'{cell["name"]}, {file.stem.replace("_", " ")}' for file in picked]
         rows.append(side_by_side([_tile(file) for file in picked], titles, 'rgb',
                                  legend=False))

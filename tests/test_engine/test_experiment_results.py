@@ -76,7 +76,8 @@ class TestCourse:
         assert (table.parent / 'convergence.png').is_file()
         assert (table.parent / 'figure.png').is_file()
 
-    @pytest.mark.parametrize('kind', ['pictures', 'ranking', 'f_beta', 'gallery'])
+    @pytest.mark.parametrize(
+        'kind', ['pictures', 'ranking', 'f_beta', 'gallery', 'evolution'])
     def test_other_figures(self, finished, experiment_file, tmp_path, kind):
         """From the jobs that are done; nothing is run again."""
         cfg = Config.fromfile(experiment_file)
@@ -91,6 +92,9 @@ class TestCourse:
         name = f'figure_{image.name}' if kind == 'pictures' else 'figure.png'
         with Image.open(tmp_path / name) as figure, Image.open(image) as picture:
             assert figure.width > 300
+            if kind == 'evolution':
+                # The start and both epochs, each once.
+                assert 3 * 192 < figure.width < 4 * 192
             if kind == 'pictures':
                 # Four cells in rows of three.
                 assert figure.width > 3 * picture.width
