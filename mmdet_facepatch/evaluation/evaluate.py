@@ -258,7 +258,7 @@ def evaluate_faces(
       delta (written with ``%g``) and ``calibrated``. Precision is NaN where no
       detection counts.
     - ``true_positives@D``, ``duplicates@D`` (on a face found before),
-      ``on_patch@D`` (on no face, but on a patch; only where patches were
+      ``on_patch@D`` (on no face, but on a patch or in it; only where they were
       pasted), ``other_false_positives@D``: how many; their sum is the number
       of detections that count.
     - ``num_faces``: faces kept.

@@ -20,7 +20,7 @@ from mmdet_facepatch.engine import (
 )
 from mmdet_facepatch.engine.data_split import image_ids
 from mmdet_facepatch.engine.experiment_figures import write_figures
-from mmdet_facepatch.evaluation import load_report
+from mmdet_facepatch.evaluation import average_precision, load_report
 from mmdet_facepatch.results import (
     Evidence,
     collect,
@@ -111,6 +111,12 @@ class TestCourse:
         assert pool.num_faces == numbers['all/num_faces']
         assert (status[counted] == 1).sum() == numbers['all/true_positives@0.5']
         assert pool.on_patch[counted].sum() == numbers['all/on_patch@0.5']
+        # The detector is hardly trained: below 0.5 there is more to compare.
+        assert len(pool.scores) > 0
+        assert average_precision(pool.scores, status, pool.num_faces) == pytest.approx(
+            numbers['all/AP'])
+        assert pool.patch_scores.mean() == pytest.approx(numbers['patch_score_mean'])
+        assert pool.patch_scores.max() > 0
 
     def test_held_out_images_are_not_optimised_on(self, experiment_file, tmp_path):
         experiment = Experiment(str(experiment_file), Config(), tmp_path)
