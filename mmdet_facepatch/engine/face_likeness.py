@@ -16,7 +16,7 @@ from torch import nn
 
 from ..attack import PastePatch
 from ..datasets.synthetic import PHOTOGRAPHS, Photograph, load_photograph
-from ..evaluation.protocol import best_patch_scores
+from ..evaluation.patch_detections import best_patch_scores
 
 # Backgrounds, as results name them.
 GREY, PHOTOGRAPH = 'grey', 'photograph'

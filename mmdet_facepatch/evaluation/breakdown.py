@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ground_truth import ATTRIBUTE_VALUES
-from .protocol import IGNORED, TRUE_POSITIVE, PooledMatches, ratio
+from .matching import IGNORED, TRUE_POSITIVE, PooledMatches
+from .precision_recall import ratio
 from .subset_counts import Thresholds
 
 #: Edges between bands in pixels: the sides of SLN's anchors.

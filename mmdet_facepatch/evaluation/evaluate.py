@@ -5,7 +5,7 @@ the benchmark share.
 
 Example:
     >>> import numpy as np
-    >>> from mmdet_facepatch.evaluation.protocol import ImageRecord
+    >>> from mmdet_facepatch.evaluation import ImageRecord
     >>> image = ImageRecord(
     ...     img_id='0--Parade/a',
     ...     det_boxes=np.array([[0., 0, 9, 9], [50, 50, 59, 59]]),
@@ -49,19 +49,21 @@ from .f_beta import (
     margins_from_scores,
 )
 from .ground_truth import OFFICIAL_SUBSETS, ImageFaces
-from .predictions import Detections
-from .protocol import (
+from .matching import (
     FALSE_POSITIVE,
     TRUE_POSITIVE,
     ImageRecord,
     PooledMatches,
+    pool_matches,
+)
+from .precision_recall import (
     ThresholdBins,
     ap_thresholds,
     calibrated_delta,
     normalise_scores,
-    pool_matches,
     ratio,
 )
+from .predictions import Detections
 from .subset_counts import (
     SubsetCounts,
     Thresholds,

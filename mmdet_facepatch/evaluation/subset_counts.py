@@ -16,14 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .f_beta import average_f_beta, f_beta_from_counts
-from .protocol import (
-    IGNORED,
-    TRUE_POSITIVE,
-    PooledMatches,
-    ThresholdBins,
-    ap_from_counts,
-    ratio,
-)
+from .matching import IGNORED, TRUE_POSITIVE, PooledMatches
+from .precision_recall import ThresholdBins, ap_from_counts, ratio
 
 # Counts below this are exact in float32, whose matrix product is twice as fast.
 _EXACT_FLOAT32 = 1 << 24

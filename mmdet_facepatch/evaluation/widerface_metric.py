@@ -21,8 +21,8 @@ from .evaluate import (
     to_record,
 )
 from .ground_truth import ATTRIBUTE_VALUES, ImageFaces, load_ground_truth
+from .matching import ImageRecord
 from .predictions import Detections, check_detections
-from .protocol import ImageRecord
 
 
 @METRICS.register_module()

@@ -196,7 +196,7 @@ def plot_precision_recall(
     Args:
         curves (dict): subset -> condition -> (recall, precision), each (K,) in
             [0, 1] or NaN. K may differ between curves. Note the order:
-            :func:`~mmdet_facepatch.evaluation.protocol.precision_recall_at`
+            :func:`~mmdet_facepatch.evaluation.precision_recall_at`
             returns precision first.
         average_precision (dict, optional): subset -> condition -> AP, shown in
             the legend. Those without a curve are not shown.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from ..evaluation.protocol import FALSE_POSITIVE, TRUE_POSITIVE
+from ..evaluation.matching import FALSE_POSITIVE, TRUE_POSITIVE
 from ..files import write_atomically
 
 Colour = tuple[int, int, int]
@@ -49,7 +49,7 @@ def draw_outcomes(
     """Draw true positives, false positives and missed faces.
 
     The arguments are what
-    :func:`~mmdet_facepatch.evaluation.protocol.match_detections` returns;
+    :func:`~mmdet_facepatch.evaluation.match_detections` returns;
     detections below the threshold of interest have to be left out before
     matching. Ignored detections (status -1) are not drawn. Missed faces come
     first and false positives last, so that what is wrong is never hidden.

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from ..evaluation.protocol import IGNORED, TRUE_POSITIVE
+from ..evaluation.matching import IGNORED, TRUE_POSITIVE
 
 # What a detection is, with a colour that matplotlib knows and a size in points.
 _OUTCOMES = (('face', 'tab:blue', 6), ('on a patch', 'tab:red', 12),

@@ -18,7 +18,7 @@ from mmdet_facepatch.evaluation.evaluate import (
     compare_evaluations,
     evaluate_faces,
 )
-from mmdet_facepatch.evaluation.protocol import ImageRecord
+from mmdet_facepatch.evaluation.matching import ImageRecord
 
 
 def random_records(num_images=25, seed=0, quality=0.15, attacked=False):

@@ -11,7 +11,7 @@ import pytest
 
 from mmdet_facepatch.evaluation.bootstrap import Interval
 from mmdet_facepatch.evaluation.evaluate import EvaluationSettings, evaluate_faces
-from mmdet_facepatch.evaluation.protocol import ImageRecord
+from mmdet_facepatch.evaluation.matching import ImageRecord
 from mmdet_facepatch.evaluation.report import (
     SCHEMA_VERSION,
     format_report,

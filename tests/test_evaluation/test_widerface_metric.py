@@ -17,10 +17,8 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from mmdet_facepatch.evaluation import WiderFaceMetric, load_ground_truth
-from mmdet_facepatch.evaluation.protocol import (
-    average_precision,
-    match_detections,
-)
+from mmdet_facepatch.evaluation.matching import match_detections
+from mmdet_facepatch.evaluation.precision_recall import average_precision
 
 FACE_A, FACE_B = [10.0, 10.0, 29.0, 29.0], [50.0, 50.0, 69.0, 69.0]
 ELSEWHERE = [100.0, 10.0, 119.0, 29.0]
