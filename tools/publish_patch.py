@@ -19,7 +19,7 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmdet_facepatch.engine import table_folder
+from mmdet_facepatch.engine import portable, table_folder
 from mmdet_facepatch.results import (
     patch_manifest,
     publish_experiment,
@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--report', help="report.json of the patch; by default the "
                         "work dir's own, if it has one")
     parser.add_argument('--command', help='that makes the patch again; by default '
-                        "tools/attack.py with the work dir's config")
+                        "tools/attack.py with the config that is in the work dir")
     parser.add_argument('--experiment', metavar='CONFIG',
                         help='publish all finished attacks of an experiment')
     parser.add_argument('--data', default='subset', help='data of the experiment')
@@ -58,7 +58,7 @@ def publish_one(args: argparse.Namespace) -> list[Path]:
     folder = Path(args.folder)
     report = Path(args.report or folder / 'report.json')
     numbers = report_numbers(report) if args.report or report.is_file() else None
-    config = Path(run_config(folder).filename).name
+    config = portable(Path(run_config(folder).filename).absolute(), ROOT)
     command = args.command or shlex.join(['python', 'tools/attack.py', config])
     manifest = patch_manifest(folder, ROOT, command, numbers)
     return publish_patch(folder, args.name.parent, args.name.name, manifest)

@@ -1,5 +1,5 @@
-# Table 6: five places.
-_base_ = ['_base_/subset_zoo.py']
+# Table 6: five places; beside the paper's, noise at each.
+_base_ = ['_base_/subset_zoo.py', '_base_/inits.py']
 title = 'Table 6: places of the patch'
 _subsets = ('easy', 'medium', 'hard', 'all')
 _methods = ('patch_score', 'patch_score_focal', 'patch_combination')
@@ -28,4 +28,6 @@ cells = [
            placement=dict(center=_place), paper=dict(zip(_subsets, _row.split())))
       for _place, _rows in _numbers.items()
       for _method, _row in zip(_methods, _rows)),
+    *(dict(name=f'{_place}, noise', patch={{_base_.inits.noise}},
+           placement=dict(center=_place)) for _place in _numbers),
 ]

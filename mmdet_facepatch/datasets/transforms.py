@@ -21,7 +21,7 @@ from mmdet.structures.bbox import BaseBoxes, autocast_box_type
 class RandomStepResize(BaseTransform):
     """Resize by ``step * n`` with n uniform in 1..``num_steps``.
 
-    The paper's training scales (SPEC, section 1): 0.25, 0.5, ..., 2. The aspect
+    The paper's training scales (section 3.1): 0.25, 0.5, ..., 2. The aspect
     ratio is kept up to rounding to whole pixels; no side falls below 1 pixel.
     The work is done by mmdet's ``Resize``, which sees to boxes, ``img_shape``,
     ``scale_factor`` and the homography.

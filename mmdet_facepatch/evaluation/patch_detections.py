@@ -21,10 +21,10 @@ def on_patch(
     A detection is on a patch where its IoU with some patch box is at least
     ``thr``, or at least ``share`` of its own area lies inside. The first default
     is the overlap with the patch box at which the paper counts an anchor as the
-    patch's (Patch-Combination, SPEC section 3); the second is for what looks like
-    a face *in* a patch, a box too small to overlap the whole as much. Patch boxes
-    are pixel squares with exclusive ends, so plain areas are used, without the
-    +1 convention.
+    patch's (Patch-Combination, section 4.2); the second is for what looks like a
+    face *in* a patch, a box too small to overlap the whole as much. Patch boxes are
+    pixel squares with exclusive ends, so plain areas are used, without the +1
+    convention.
 
     With alpha = 0.5 the patch has a quarter of its face's area, so a box that
     fits the face has IoU 0.25 with the patch and is *not* on it. At larger
