@@ -19,7 +19,8 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmdet_facepatch.engine import portable, table_folder
+from mmdet_facepatch.engine import table_folder
+from mmdet_facepatch.engine.manifest import portable
 from mmdet_facepatch.results import (
     patch_manifest,
     publish_experiment,
@@ -40,7 +41,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--report', help="report.json of the patch; by default the "
                         "work dir's own, if it has one")
     parser.add_argument('--command', help='that makes the patch again; by default '
-                        "tools/attack.py with the config that is in the work dir")
+                        'tools/attack.py with the config that is in the work dir')
     parser.add_argument('--experiment', metavar='CONFIG',
                         help='publish all finished attacks of an experiment')
     parser.add_argument('--data', default='subset', help='data of the experiment')
