@@ -18,5 +18,7 @@ model = dict(
     train_cfg=dict(
         rpn=dict(assigner=dict(match_low_quality=True, num_per_group=256)),
         rpn_proposal=dict(nms_pre=1000, max_per_img=300),
-        rcnn=dict(sampler=dict(num=128))))
+        # The published weights were trained with ignored faces as background of
+        # the second stage.
+        rcnn=dict(assigner=dict(ignore_iof_thr=-1), sampler=dict(num=128))))
 optim_wrapper = dict(paramwise_cfg={{_base_.mobilenet_v2_lr}})

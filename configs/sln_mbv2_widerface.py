@@ -1,6 +1,10 @@
-# SLN with a MobileNetV2.
-_base_ = ['sln_r18_widerface.py', '_base_/models/mobilenet_v2.py']
+# SLN with a MobileNetV2 on the whole of WIDER FACE.
+_base_ = [
+    '_base_/models/sln_mbv2.py',
+    '_base_/datasets/widerface.py',
+    '_base_/schedules/sgd_100e.py',
+    '_base_/detector_runtime.py',
+]
 
-model = dict(
-    backbone={{_base_.mobilenet_v2}},
-    neck=dict(in_channels={{_base_.mobilenet_v2_channels}}))
+# One image a GPU, as with the ResNets: batch statistics would be those of one image.
+model = dict(backbone=dict(norm_eval=True))

@@ -53,7 +53,7 @@ DISTRIBUTIONS = {
 SUPPORTED = {
     'torch': ('2.0', '3'),
     'mmengine': ('0.10', '1'),
-    'mmcv': ('2.0.0rc4', '3'),
+    'mmcv': ('2.1', '3'),
     'mmdet': ('3.3', '4'),
 }
 

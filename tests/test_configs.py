@@ -35,6 +35,12 @@ def test_loads(name):
     assert Config.fromfile(ROOT / name).train_dataloader.dataset.pipeline
 
 
+@pytest.mark.parametrize('name', ALL)
+def test_prints(name):
+    """mmdet's print_config.py and every dump need the text."""
+    assert Config.fromfile(ROOT / name).pretty_text
+
+
 @pytest.mark.parametrize('name', EXPERIMENTS)
 def test_experiment_names_what_exists(name, tmp_path):
     experiment = Experiment(str(ROOT / name), Config(), tmp_path)

@@ -158,7 +158,7 @@ def test_newest_mmcv_is_too_new_for_the_original_mmdet(site: FakeSite) -> None:
     printed = original_stack(site, 'mmcv==2.2.0').check()
     assert (
         '  - mmcv 2.2.0 is installed, but mmcv '
-        '>=2.0.0rc4,<2.2.0 is needed (mmdet 3.3.0 asks for it).\n' in printed
+        '>=2.1,<2.2.0 is needed (mmdet 3.3.0 asks for it).\n' in printed
     )
     assert '--no-build-isolation mmcv==2.1.0\n' in printed
     assert printed.endswith('imported\n'), 'a heavy import came before the verdict'
@@ -181,7 +181,7 @@ def test_original_mmdet_on_the_fork_of_mmcv(site: FakeSite) -> None:
 def test_bounds_are_the_narrower_of_ours_and_those_of_mmdet(tmp_path: Path) -> None:
     (tmp_path / '__init__.py').write_text(MMDET_BOUNDS)
     accepted = stack.accepted_versions(stack.Part('mmdet', tmp_path))
-    assert accepted['mmcv'] == ('2.0.0rc4', '2.2.0')
+    assert accepted['mmcv'] == ('2.1', '2.2.0')
     assert accepted['mmengine'] == ('0.10', '1')
 
 

@@ -30,20 +30,23 @@ CHANNEL_ORDERS = {'rgb': [0, 1, 2], 'bgr': [2, 1, 0]}
 PIXEL_SCALE = 255.0
 
 
-def all_faces(sample: DetDataSample) -> Tensor:
+def all_faces(sample: DetDataSample, label: int | None = None) -> Tensor:
     """Every annotated face of an image, ignored ones too: all get a patch.
 
     Args:
         sample: With ``gt_instances`` and optionally ``ignored_instances``.
+        label: Of the faces; None takes all boxes for faces.
 
     Returns:
-        (G, 4) float xyxy, pixels; boxes without area are left out.
+        (G, 4) float xyxy, pixels; those of ``gt_instances`` first. Boxes without
+        area are left out.
     """
-    boxes = [sample.gt_instances.bboxes]
+    parts = [sample.gt_instances]
     if 'ignored_instances' in sample and 'bboxes' in sample.ignored_instances:
-        boxes.append(sample.ignored_instances.bboxes)
-    tensors = [getattr(box, 'tensor', box) for box in boxes]
-    faces = torch.cat(tensors)
+        parts.append(sample.ignored_instances)
+    if label is not None:
+        parts = [part[part.labels == label] for part in parts]
+    faces = torch.cat([getattr(part.bboxes, 'tensor', part.bboxes) for part in parts])
     wh = faces[:, 2:] - faces[:, :2]
     return faces[(wh > 0).all(dim=1)]
 
@@ -89,7 +92,8 @@ def _reduce(selected: list[Tensor]) -> tuple[Tensor, Tensor]:
         and the mean score of all samples of all processes, zero without any.
     """
     numbers = [float(len(log_scores)) for log_scores in selected]
-    scores = torch.cat(selected).exp().sum()
+    # Under autocast they may have half precision, in which 1,001 is 1,000.
+    scores = torch.cat(selected).float().exp().sum()
     together = reduce_mean(torch.cat([scores.new_tensor(numbers), scores[None]]))
     factors, scores = together[:-1], together[-1]
     return factors, scores / factors.sum().clamp(min=torch.finfo(scores.dtype).tiny)
@@ -125,6 +129,8 @@ class PatchAttacker(BaseModel):
         tta_model: Config of the model that merges a test pyramid, or None
             where validation and test pipelines have one scale.
         channel_order: Channel order of the input images, 'bgr' or 'rgb'.
+        label: Label of the annotated objects that get the patch, in a data set with
+            several classes; None gives it to all. Evaluation follows.
         data_preprocessor: Leave it None: the detector's own is used after
             pasting.
         init_cfg: As in mmengine.
@@ -148,6 +154,7 @@ class PatchAttacker(BaseModel):
         loss: dict | None = None,
         tta_model: dict | None = None,
         channel_order: str = 'bgr',
+        label: int | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
@@ -156,6 +163,7 @@ class PatchAttacker(BaseModel):
             raise ValueError("PatchAttacker: channel_order must be 'bgr' or 'rgb', "
                              f'got {channel_order!r}')
         self.channel_order = channel_order
+        self.label = label
         self.patch = MODELS.build(patch)
         self.placement = TASK_UTILS.build(placement or dict(type='PatchPlacement'))
         self.compositor = TASK_UTILS.build(
@@ -263,7 +271,7 @@ class PatchAttacker(BaseModel):
         """
         if mode != 'loss':
             raise ValueError(f"PatchAttacker: mode is {mode!r}, only 'loss' is known")
-        faces = [all_faces(sample) for sample in data_samples]
+        faces = [all_faces(sample, self.label) for sample in data_samples]
         images, squares = self.paste(inputs, faces)
         # Detectors do not change the list, though their preprocessors pad.
         selected = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from ..models.detectors import check_checkpoint
 
 # How many differing keys an error message names.
 NAMED_KEYS = 3
+# Others pad, normalise or deform in a forward of their own, which mmcv's merging
+# passes by.
+PLAIN_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def detector_digest(detector: nn.Module) -> str:
@@ -85,13 +89,17 @@ def merge_batch_norms(detector: nn.Module) -> nn.Module:
 
     Args:
         detector: Frozen, see :func:`freeze`. Norms outside a ``ConvModule`` (those
-            of mmdet's ResNet) are left alone.
+            of mmdet's ResNet) and behind other than plain convolutions (with
+            adaptive padding or standardised weights, deformable, transposed) are
+            left alone.
 
     Returns:
         The detector.
     """
     for module in detector.modules():
-        if isinstance(module, ConvModule):
+        if (isinstance(module, ConvModule)
+                and type(module.conv) in PLAIN_CONVOLUTIONS
+                and not module.with_spectral_norm):
             module.turn_on_efficient_conv_bn_eval()
     return detector
 
@@ -99,19 +107,24 @@ def merge_batch_norms(detector: nn.Module) -> nn.Module:
 def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
     """Load weights, or say which names or shapes keep them from fitting."""
     loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    state = loaded.get('state_dict', loaded)
-    state = {key.removeprefix('module.'): value for key, value in state.items()}
-    own = detector.state_dict()
-    problems = {
-        'missing': [key for key in own if key not in state],
-        'unexpected': [key for key in state if key not in own],
-        'of another shape': [
-            key for key in own
-            if key in state and own[key].shape != state[key].shape],
-    }
+    found = loaded.get('state_dict', loaded)
+    state = OrderedDict(
+        (key.removeprefix('module.'), value) for key, value in found.items())
+    # Versions of modules, by which some of mmdet's rename what older files have.
+    if (metadata := getattr(found, '_metadata', None)) is not None:
+        state._metadata = metadata  # type: ignore[attr-defined]
+    own = {key: value.shape for key, value in detector.state_dict().items()}
+    reshaped = [key for key, value in state.items()
+                if key in own and own[key] != value.shape]
+    fitting = state.copy()
+    for key in reshaped:
+        del fitting[key]
     # float16 weights, as shipped checkpoints have them, are cast here.
+    missing, unexpected = detector.load_state_dict(fitting, strict=False)
+    problems = {
+        'missing': [key for key in missing if key not in reshaped],
+        'unexpected': unexpected, 'of another shape': reshaped}
     if not any(problems.values()):
-        detector.load_state_dict(state, strict=True)
         return
     parts = [
         f'{len(keys)} {what} ({named_in_part(keys)})'

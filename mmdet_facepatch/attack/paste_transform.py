@@ -31,7 +31,8 @@ class PastePatch(BaseTransform):
     That is what a printed patch would be (paper, Section 3.2), so the transform
     stands right behind ``LoadImageFromFile``, before any resize or pyramid. Faces
     come from ``instances``, all of them, whether ignored or not; a face with w <= 0
-    or h <= 0 gets none. Later faces lie over earlier ones. Pasted values are rounded
+    or h <= 0 gets none. Patches of later faces lie over those of earlier ones (in
+    an attack those of ignored faces come last). Pasted values are rounded
     to the nearest 8-bit value, halves up; all other pixels stay as they are.
 
     Required keys:
@@ -58,6 +59,9 @@ class PastePatch(BaseTransform):
         placement: Config of the placement; by default that of the paper.
         size: Height and width of the patch: what inits make, and what data loader
             workers are ready for when the patch changes while they live.
+        label: ``bbox_label`` of the instances that get the patch, in a data set
+            with several classes; None gives it to all. The others have an empty
+            row in ``patch_boxes``.
     """
 
     def __init__(
@@ -65,7 +69,9 @@ class PastePatch(BaseTransform):
         patch: Patch = None,
         placement: dict | None = None,
         size: Size = 128,
+        label: int | None = None,
     ) -> None:
+        self.label = label
         self.placement = TASK_UTILS.build(placement or dict(type='PatchPlacement'))
         self.size = parse_size(size)
         self._pixels = torch.zeros(3, *self.size).share_memory_()
@@ -174,7 +180,11 @@ class PastePatch(BaseTransform):
         if pixels is None:
             return results
         image = _original_image(results)
-        rows = [instance['bbox'] for instance in results['instances']]
+        # A box without extent gets no patch, but keeps its row.
+        rows = [
+            instance['bbox']
+            if self.label is None or instance['bbox_label'] == self.label
+            else (0, 0, 0, 0) for instance in results['instances']]
         faces = torch.as_tensor(np.array(rows, np.float64).reshape(-1, 4))
         # A placement of one's own need not know scales that nobody asks for.
         scale = {} if self.scale == 1 else dict(scale=self.scale)

@@ -86,7 +86,12 @@ def _check_unit(name: str, **values: float) -> None:
 
 @TASK_UTILS.register_module()
 class PatchIoUSampleSet:
-    """Sample set of *Patch-IoU*: the detector's own positives (section 3.2).
+    """Sample set of *Patch-IoU* (section 3.2): anchors on faces.
+
+    In the paper these are the positives of the detector's training. Here they are
+    whatever exceeds ``iou_thr``, however the detector was trained, and on all faces
+    that got a patch: on ignored ones as well, and on the whole of a face that a crop
+    cuts.
 
     Args:
         iou_thr: IoU with a face that must be exceeded.

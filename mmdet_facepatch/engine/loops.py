@@ -41,10 +41,10 @@ def find_paste_transform(dataloader: DataLoader) -> PastePatch:
 
 
 def _share_placement(paste: PastePatch, model: torch.nn.Module) -> None:
-    """Evaluate with the placement that the patch is optimised for."""
+    """Evaluate on the objects and at the place that the patch is optimised for."""
     attacker = find_attacker(model)
     if attacker is not None:
-        paste.placement = attacker.placement
+        paste.placement, paste.label = attacker.placement, attacker.label
 
 
 def _check_detector(model: torch.nn.Module) -> None:

@@ -1,6 +1,7 @@
 """Frozen detector and attacker on a tiny SLN."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
 from mmdet_facepatch.attack import (
@@ -17,7 +19,7 @@ from mmdet_facepatch.attack import (
     detector_digest,
     merge_batch_norms,
 )
-from mmdet_facepatch.attack.attacker import all_faces
+from mmdet_facepatch.attack.attacker import _reduce, all_faces
 
 
 def sample(boxes, ignored=()):
@@ -80,6 +82,30 @@ class TestFrozenDetector:
                      '1 unexpected (extra)',
                      '1 of another shape (bbox_head.conv_reg.bias)'):
             assert part in str(error.value)
+
+    def test_names_of_older_versions(self, tmp_path):
+        """mmdet's FCOS renames ``fcos_cls`` while it loads."""
+        config = tmp_path / 'fcos.py'
+        config.write_text("""
+model = dict(
+    type='FCOS',
+    backbone=dict(type='ResNet', depth=18, num_stages=2, out_indices=(0, 1),
+                  strides=(1, 2), dilations=(1, 1), base_channels=8),
+    neck=dict(type='FPN', in_channels=[8, 16], out_channels=8, num_outs=2),
+    bbox_head=dict(type='FCOSHead', num_classes=1, in_channels=8, feat_channels=8,
+                   stacked_convs=1, strides=[4, 8],
+                   regress_ranges=((-1, 64), (64, 1e8)), norm_cfg=None))
+""")
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            state = MODELS.build(Config.fromfile(config).model).state_dict()
+        old = {key.replace('conv_cls', 'fcos_cls').replace('conv_reg', 'fcos_reg')
+               .replace('conv_centerness', 'fcos_centerness'): value
+               for key, value in state.items()}
+        assert old.keys() != state.keys()
+        torch.save(dict(state_dict=old), tmp_path / 'old.pth')
+        loaded = build_frozen_detector(str(config), str(tmp_path / 'old.pth'))
+        for key, value in loaded.state_dict().items():
+            assert torch.equal(value, state[key])
 
     def test_missing_files(self, tmp_path, tiny_sln_config, detector):
         config, _ = self.write(tmp_path, tiny_sln_config, detector)
@@ -152,6 +178,20 @@ class TestMergeBatchNorms:
         expected, _, _ = self.run(module)
         merged, _, calls = self.run(merge_batch_norms(module))
         assert torch.equal(merged, expected) and calls == 1
+
+
+    @pytest.mark.parametrize('options', [
+        dict(conv_cfg=dict(type='ConvWS')), dict(conv_cfg=dict(type='ConvAWS')),
+        dict(conv_cfg=dict(type='Conv2dAdaptivePadding'), stride=2),
+        dict(conv_cfg=dict(type='deconv')), dict(with_spectral_norm=True)])
+    def test_other_convolutions_are_left_alone(self, options):
+        torch.manual_seed(0)
+        module = ConvModule(3, 4, 3, norm_cfg=dict(type='BN'), **options)
+        module.norm.running_var.fill_(0.25)
+        module.eval().requires_grad_(False)
+        image = torch.rand(1, 3, 9, 9)
+        expected = module(image)
+        assert torch.equal(merge_batch_norms(module)(image), expected)
 
 
 class TestPatchAttacker:
@@ -238,6 +278,28 @@ class TestPatchAttacker:
         faces = all_faces(sample([[0., 0., 4., 4.], [3., 3., 3., 9.]],
                                  [[5., 5., 9., 9.]]))
         assert faces.tolist() == [[0, 0, 4, 4], [5, 5, 9, 9]]
+
+    def test_of_several_classes_one_gets_patches(self, detector):
+        data = sample([[8., 8., 28., 28.], [30., 30., 60., 60.]], [[2., 40., 12., 50.]])
+        data.gt_instances.labels = torch.tensor([0, 3])
+        data.ignored_instances.labels = torch.tensor([3])
+        assert all_faces(data, 0).tolist() == [[8, 8, 28, 28]]
+        assert all_faces(data, 3).tolist() == [[30, 30, 60, 60], [2, 40, 12, 50]]
+        assert len(all_faces(data)) == 3
+        counts = []
+        for label in (None, 0, 3, 7):
+            model = attacker(detector, label=label)
+            log = model(batch()['inputs'][:1], [data])
+            counts.append(int(log['num_samples']))
+        assert counts[1] > 0 and counts[2] > 0 and counts[3] == 0
+        assert counts[0] == counts[1] + counts[2]
+
+    def test_counts_under_autocast_are_exact(self):
+        """1,001 has no place in bfloat16."""
+        selected = [torch.full((1001,), -1.0, dtype=torch.bfloat16)]
+        numbers, mean_score = _reduce(selected)
+        assert numbers.tolist() == [1001]
+        assert mean_score.item() == pytest.approx(math.exp(-1), rel=1e-3)
 
     def test_changed_detector_is_noticed(self, detector):
         model = attacker(detector)

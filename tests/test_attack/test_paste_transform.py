@@ -80,6 +80,19 @@ def test_every_instance_has_a_row_in_order():
     assert (results['img'][rows[3, 1], rows[3, 0]] == 0).all()
 
 
+def test_of_several_classes_one_gets_patches():
+    """The others keep an empty row, so that rows are those of the instances."""
+    before = loaded(boxes=((10, 10, 26, 26), (30, 10, 46, 26)))
+    before['instances'][0]['bbox_label'] = 2
+    results = PastePatch(dict(type='constant', value=0.0), label=0)(
+        copy.deepcopy(before))
+    (x1, _, x2, _), shown = results['patch_boxes'].tolist()
+    assert x1 == x2
+    assert shown == [34, 10, 42, 18]
+    changed = (results['img'] != before['img']).any(axis=2)
+    assert changed[10:18, 34:42].all() and changed.sum() == 64
+
+
 def test_image_without_faces():
     before = loaded(boxes=[])
     results = PastePatch(dict(type='constant', value=0.0))(copy.deepcopy(before))

@@ -114,6 +114,23 @@ def test_anchors_in_ignored_boxes_are_no_negatives():
     assert (gt_inds[far] == 0).all()
 
 
+def test_a_negative_threshold_ignores_no_anchor():
+    """As in mmdet, where -1 says so."""
+    ignored = torch.tensor([[0., 0., 32., 32.]])
+    gt_inds, _ = GroupSamplingAssigner(ignore_iof_thr=-1).match(
+        grid_priors(), torch.zeros(0, 4), ignored)
+    assert (gt_inds == 0).all()
+
+
+def test_last_of_two_faces_with_the_same_best_anchor():
+    """As in mmdet, and not by chance."""
+    prior = torch.tensor([[0., 0., 16., 16.], [100., 100., 116., 116.]])
+    faces = torch.tensor([[0., 0., 12., 12.], [0., 0., 5., 5.]])
+    assigner = GroupSamplingAssigner(match_low_quality=True)
+    assert assigner.match(prior, faces)[0].tolist() == [2, 0]
+    assert assigner.match(prior, faces.flip(0))[0].tolist() == [2, 0]
+
+
 def test_assign_image_without_faces():
     assigner = TASK_UTILS.build(dict(type='GroupSamplingAssigner', num_per_group=8))
     result = assigner.assign(
@@ -136,7 +153,7 @@ def test_assign_labels():
 
 @pytest.mark.parametrize('options', [
     dict(scales=()), dict(scales=(16, -1)), dict(pos_iou_thr=0.3),
-    dict(num_per_group=0), dict(pos_fraction=0)])
+    dict(num_per_group=0), dict(pos_fraction=0), dict(ignore_iof_thr=1)])
 def test_bad_arguments(options):
     with pytest.raises(ValueError, match='GroupSamplingAssigner'):
         GroupSamplingAssigner(**options)

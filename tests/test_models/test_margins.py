@@ -341,6 +341,21 @@ def test_box_head_refuses_loss_with_channels_of_its_own():
         build(BOX | dict(loss_cls=loss))
 
 
+@pytest.mark.parametrize('name', DENSE)
+def test_half_precision_maps_give_float32_detections(name):
+    """Autocast makes such maps; priors and NMS need float32."""
+    head = build(DENSE[name])
+    halves = [[level.bfloat16() for level in maps] for maps in head(features(head))]
+    floats = [[level.float() for level in maps] for maps in halves]
+    for got, expected in zip(
+            detect(head, halves, cfg=dense_cfg()),
+            detect(head, floats, cfg=dense_cfg()), strict=True):
+        assert len(expected) > 1
+        for key in ('bboxes', 'scores', 'margins'):
+            assert got[key].dtype == torch.float32
+            assert torch.equal(got[key], expected[key])
+
+
 class TestPyramid:
 
     @pytest.fixture
@@ -376,6 +391,18 @@ class TestPyramid:
         merged = merge(views)
         assert len(merged) > 1
         torch.testing.assert_close(merged.margins.sigmoid(), merged.scores)
+
+    def test_view_without_any_proposal(self, merge):
+        """mmdet's two-stage heads give no margins then."""
+        head, cfg = build(BOX), roi_cfg(score_thr=0.2)
+        rois, feats = regions(9)
+        found = detect_rois(head, rois, head(feats), rcnn_test_cfg=cfg)
+        nothing = InstanceData(bboxes=torch.zeros(0, 4), scores=torch.zeros(0),
+                               labels=torch.zeros(0, dtype=torch.long))
+        assert torch.equal(
+            merge([nothing.clone(), found.clone()]).margins,
+            merge([found.clone()]).margins)
+        assert len(merge([nothing.clone(), nothing.clone()])) == 0
 
     def test_margins_differ_where_scores_are_one(self, merge):
         head = build(BOX)

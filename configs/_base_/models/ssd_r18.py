@@ -46,7 +46,7 @@ model = dict(
             neg_iou_thr=0.4,
             min_pos_iou=0.2,
             match_low_quality=True,
-            ignore_iof_thr=-1),
+            ignore_iof_thr=0.5),
         sampler=dict(type='PseudoSampler'),
         smoothl1_beta=1.,
         allowed_border=-1,

@@ -2,8 +2,10 @@
 # (pip install '.[embedded]'); the faces are three of the validation set.
 # No import statement: mmengine 0.10.7 takes those of frozen modules, as os is from
 # Python 3.11 on, for a sign of another kind of config.
-_skimage = __import__('importlib.util').util.find_spec('skimage')
-_folder = f'{_skimage.submodule_search_locations[0]}/data/' if _skimage else 'skimage/'
+# Two underscores keep an object that is no value out of the config.
+__skimage = __import__('importlib.util').util.find_spec('skimage')
+_folder = (f'{__skimage.submodule_search_locations[0]}/data/' if __skimage
+           else 'skimage/')
 inits = dict(
     noise=dict(type='noise', seed=0),
     coffee=dict(type='image', path=_folder + 'coffee.png'),

@@ -128,6 +128,32 @@ class MarginMixin:
         super().__init__(*args, **kwargs)
         refuse_custom_cls_channels(self)
 
+    def predict_by_feat(
+        self,
+        cls_scores: list[Tensor],
+        bbox_preds: list[Tensor],
+        *args: Any,
+        **kwargs: Any,
+    ) -> list[InstanceData]:
+        """Detections of a batch, computed in float32 also under autocast.
+
+        mmdet makes the priors in the precision of the scores, in which a half has
+        no place for coordinates above 512, and NMS no kernel on the CPU.
+
+        Args:
+            cls_scores: Level maps, each (B, K_l * C, H_l, W_l).
+            bbox_preds: Level maps, each (B, K_l * 4, H_l, W_l).
+            *args: As in :meth:`mmdet.models.AnchorHead.predict_by_feat`.
+            **kwargs: As there.
+
+        Returns:
+            For each image what :meth:`_predict_by_feat_single` gives.
+        """
+        predict: Any = super()
+        return predict.predict_by_feat(
+            [level.float() for level in cls_scores],
+            [level.float() for level in bbox_preds], *args, **kwargs)
+
     def _predict_by_feat_single(
         self,
         cls_score_list: list[Tensor],

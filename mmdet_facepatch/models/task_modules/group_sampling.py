@@ -87,7 +87,9 @@ class GroupSamplingAssigner(BaseAssigner):
     2. IoU > ``pos_iou_thr``: positive; IoU < ``neg_iou_thr``: negative;
        between: ignored (paper, section 3.1: 0.6 and 0.4).
     3. With ``match_low_quality``, the best anchor of each face is positive
-       too: a face between two anchor scales reaches at most IoU 0.5.
+       too: a face between two anchor scales reaches at most IoU 0.5. Of several
+       faces with the same best anchor the last has it, as in mmdet's
+       ``MaxIoUAssigner``; none takes an anchor that is positive by its IoU.
     4. Negatives that lie in an ignored box (invalid faces) are ignored.
     5. :func:`group_sample` keeps the same number in each group; all others
        are marked -1, which mmdet's heads leave out of the loss.
@@ -102,7 +104,7 @@ class GroupSamplingAssigner(BaseAssigner):
             say; 512 makes 2,048 an image with four scales.
         pos_fraction: Largest share of positives; 0.25 is 1 : 3.
         ignore_iof_thr: Share of an anchor that must lie in an ignored box
-            for it to be left out.
+            for it to be left out, below 1; negative for none, as in mmdet.
 
     Raises:
         ValueError: If a threshold, count or scale is out of its range.
@@ -125,6 +127,9 @@ class GroupSamplingAssigner(BaseAssigner):
             raise ValueError(
                 'GroupSamplingAssigner: need 0 <= neg_iou_thr <= pos_iou_thr <= 1, '
                 f'got {neg_iou_thr} and {pos_iou_thr}')
+        if ignore_iof_thr >= 1:
+            raise ValueError('GroupSamplingAssigner: ignore_iof_thr must be below 1, '
+                             f'got {ignore_iof_thr}')
         if num_per_group < 1 or not 0 < pos_fraction <= 1:
             raise ValueError(
                 'GroupSamplingAssigner: need num_per_group >= 1 and '
@@ -156,7 +161,7 @@ class GroupSamplingAssigner(BaseAssigner):
         overlaps, index = best_overlaps(priors, faces)
         gt_inds = torch.full_like(index, -1)
         gt_inds[overlaps < self.neg_iou_thr] = 0
-        if ignored is not None and len(ignored):
+        if ignored is not None and len(ignored) and self.ignore_iof_thr >= 0:
             iof, _ = best_overlaps(priors, ignored, mode='iof')
             gt_inds[(gt_inds == 0) & (iof > self.ignore_iof_thr)] = -1
         positive = overlaps > self.pos_iou_thr
@@ -165,7 +170,9 @@ class GroupSamplingAssigner(BaseAssigner):
             iou, best = best_priors(priors, faces)
             # A prior that a face above the threshold holds stays with it.
             free = (iou > 0) & ~positive[best]
-            gt_inds[best[free]] = torch.nonzero(free).squeeze(1) + 1
+            # The last, said so: an index that occurs twice has no order on a GPU.
+            gt_inds.scatter_reduce_(
+                0, best[free], torch.nonzero(free).squeeze(1) + 1, 'amax')
         return gt_inds, overlaps
 
     @torch.no_grad()

@@ -42,6 +42,8 @@ class PyramidTTA(DetTTAModel):
             view = sample.pred_instances.clone()
             view.bboxes = _original_boxes(sample)
             views.append(view)
+        # mmdet's two-stage heads leave fields out where there is no proposal.
+        views = [view for view in views if len(view)] or views[:1]
         merged = InstanceData.cat(views)
         if len(merged):
             dets, keep = batched_nms(
