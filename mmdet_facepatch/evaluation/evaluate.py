@@ -209,6 +209,29 @@ class FaceEvaluation:
         return found
 
 
+def check_pairable(one: FaceEvaluation, two: FaceEvaluation) -> None:
+    """See that replicates of two runs belong together.
+
+    Args:
+        one (FaceEvaluation): The first run.
+        two (FaceEvaluation): The second run.
+
+    Raises:
+        ValueError: If the runs differ in images or in their bootstrap.
+    """
+    if one.img_ids != two.img_ids:
+        raise ValueError('a paired bootstrap needs the same images in both runs')
+    drawn = [
+        (e.settings.bootstrap, e.settings.seed, e.settings.confidence)
+        for e in (one, two)
+    ]
+    if drawn[0] != drawn[1]:
+        raise ValueError(
+            'a paired bootstrap needs equal replicates, seed and confidence, got '
+            f'{drawn[0]} and {drawn[1]}'
+        )
+
+
 def compare_evaluations(
     reference: FaceEvaluation, other: FaceEvaluation
 ) -> dict[str, Difference]:
@@ -224,17 +247,7 @@ def compare_evaluations(
     Raises:
         ValueError: If the runs differ in images or in their bootstrap.
     """
-    if reference.img_ids != other.img_ids:
-        raise ValueError('a paired bootstrap needs the same images in both runs')
-    drawn = [
-        (e.settings.bootstrap, e.settings.seed, e.settings.confidence)
-        for e in (reference, other)
-    ]
-    if drawn[0] != drawn[1]:
-        raise ValueError(
-            'a paired bootstrap needs equal replicates, seed and confidence, got '
-            f'{drawn[0]} and {drawn[1]}'
-        )
+    check_pairable(reference, other)
     return paired_differences(
         reference.numbers,
         reference.replicates,

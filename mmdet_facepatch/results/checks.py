@@ -1,7 +1,8 @@
 """Checks that findings consist of.
 
 Each is built from its config and run on :class:`Evidence`; it gives *results*, one for
-each seed and comparison, as plain data with a ``verdict``.
+each seed and comparison, as plain data with a ``verdict``. Comparisons that cannot be
+made are results as well: 'not measured', with the ``reason``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from mmdet.registry import TASK_UTILS
 
 from ..evaluation.bootstrap import Difference, paired_differences
+from ..evaluation.evaluate import check_pairable
 from .evidence import Evidence, Row, pair_rows
 from .similarity import patch_similarity
 from .verdicts import (
@@ -37,6 +39,25 @@ def _null(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
+def _not_measured(cell: Row, reference: Row, reason: str) -> Result:
+    return dict(cell=cell['name'], reference=reference['name'], seed=cell['seed'],
+                verdict=NOT_MEASURED, reason=reason)
+
+
+def _reason(evidence: Evidence, number: str, *rows: Row) -> str | None:
+    """Why a number of some rows cannot be compared, or None."""
+    if not all(row['folder'] for row in rows):
+        return 'not run'
+    for row in rows:
+        evaluation = evidence.evaluation(row)
+        if number not in evaluation.replicates:
+            return f'there is no {number} of {row["name"]}'
+        if math.isnan(evaluation.numbers[number]):
+            return (f'{number} of {row["name"]} has no value: nothing was detected, or '
+                    'no threshold reaches the precision')
+    return None
+
+
 def paired_difference(evidence: Evidence, cell: Row, reference: Row, number: str,
                       factor: float = 1.0) -> Difference:
     """A number of one row minus ``factor`` times that of another, with interval.
@@ -49,20 +70,27 @@ def paired_difference(evidence: Evidence, cell: Row, reference: Row, number: str
         factor: Of the reference's number.
 
     Raises:
-        KeyError: If the number has no replicates in one of them.
+        ValueError: If they differ in images or in their bootstrap.
     """
     one, two = evidence.evaluation(cell), evidence.evaluation(reference)
-    if one.img_ids != two.img_ids:
-        raise ValueError(f'{cell["name"]} and {reference["name"]} were evaluated on '
-                         'different images')
-    for row, evaluation in ((cell, one), (reference, two)):
-        if number not in evaluation.replicates:
-            raise KeyError(f'{row["name"]} has no replicates of {number!r}')
+    try:
+        check_pairable(two, one)
+    except ValueError as error:
+        raise ValueError(f'{cell["name"]} and {reference["name"]}: {error}') from error
     return paired_differences(
         {number: factor * two.numbers[number]},
         {number: factor * two.replicates[number]},
         one.numbers, {number: one.replicates[number]},
         one.settings.confidence)[number]
+
+
+def _judge(evidence: Evidence, difference: Difference, row: Row, expect: str,
+           margin: float = 0.0) -> str:
+    """The verdict on the paired difference of a row."""
+    settings = evidence.evaluation(row).settings
+    return judge_difference(
+        difference, expect, margin,
+        max_undefined=int(settings.bootstrap * (1 - settings.confidence) / 2))
 
 
 @TASK_UTILS.register_module()
@@ -110,21 +138,19 @@ class PairedCheck:
         return results
 
     def _compare(self, evidence: Evidence, cell: Row, reference: Row) -> Result:
+        if (reason := _reason(evidence, self.number, cell, reference)) is not None:
+            return _not_measured(cell, reference, reason)
         difference = paired_difference(
             evidence, cell, reference, self.number, self.factor)
         value, other = (evidence.evaluation(row).numbers[self.number]
                         for row in (cell, reference))
-        verdict = judge_difference(difference, self.expect, self.margin)
-        result = dict(
-            cell=cell['name'], reference=reference['name'], seed=cell.get('seed'),
-            value=_null(value), reference_value=_null(other),
-            difference=_null(difference.value), low=_null(difference.interval.low),
-            high=_null(difference.interval.high),
-            undefined=difference.interval.undefined, verdict=verdict,
+        return dict(
+            cell=cell['name'], reference=reference['name'], seed=cell['seed'],
+            value=value, reference_value=other, difference=difference.value,
+            low=_null(difference.interval.low), high=_null(difference.interval.high),
+            undefined=difference.interval.undefined,
+            verdict=_judge(evidence, difference, cell, self.expect, self.margin),
             folders=[cell['folder'], reference['folder']])
-        if verdict == NOT_MEASURED:
-            result['reason'] = 'nothing was detected, so there is no such number'
-        return result
 
 
 @TASK_UTILS.register_module()
@@ -153,7 +179,7 @@ class OrderCheck:
 
     def run(self, evidence: Evidence) -> list[Result]:
         """One result for each seed that all cells have."""
-        rows = [{row.get('seed'): row for row in evidence.rows(self.experiment, cell)}
+        rows = [{row['seed']: row for row in evidence.rows(self.experiment, cell)}
                 for cell in self.cells]
         seeds = [seed for seed in rows[0] if all(seed in found for found in rows)]
         if not seeds:
@@ -164,6 +190,9 @@ class OrderCheck:
 
     def _order(self, evidence: Evidence, seed: int | None,
                rows: dict[str, Row]) -> Result:
+        if (reason := _reason(evidence, self.number, *rows.values())) is not None:
+            return dict(cell=self.lowest, seed=seed, verdict=NOT_MEASURED,
+                        reason=reason)
         values = {cell: evidence.evaluation(row).numbers[self.number]
                   for cell, row in rows.items()}
         order = sorted(values, key=values.__getitem__)
@@ -172,9 +201,9 @@ class OrderCheck:
             for one, two in itertools.pairwise(order)]
         others = {cell: self._difference(evidence, rows, self.lowest, cell)
                   for cell in self.cells if cell != self.lowest}
-        verdicts = [judge_difference(d, self.expect) for d in others.values()]
+        verdicts = [_judge(evidence, d, rows[self.lowest], self.expect)
+                    for d in others.values()]
         verdict = (DISAGREES if DISAGREES in verdicts else
-                   NOT_MEASURED if NOT_MEASURED in verdicts else
                    AGREES if set(verdicts) == {AGREES} else
                    f'{UNDECIDED} (interval contains 0)')
         return dict(
@@ -228,6 +257,8 @@ class SimilarityCheck:
         return results
 
     def _compare(self, evidence: Evidence, one: Row, two: Row) -> Result:
+        if not (one['folder'] and two['folder']):
+            return _not_measured(one, two, 'not run')
         similarity = patch_similarity(*(self._patch(evidence, row)
                                         for row in (one, two)))
         verdict = (NOT_MEASURED if math.isnan(similarity.coarse) else
@@ -235,7 +266,7 @@ class SimilarityCheck:
                    AGREES if similarity.coarse > similarity.chance else
                    f'{UNDECIDED} (no more than chance)')
         return dict(
-            cell=one['name'], reference=two['name'], seed=one.get('seed'),
+            cell=one['name'], reference=two['name'], seed=one['seed'],
             pixels=_null(similarity.pixels), coarse=_null(similarity.coarse),
             chance=_null(similarity.chance), verdict=verdict,
             folders=[one['attack_folder'], two['attack_folder']])

@@ -32,14 +32,15 @@ class Evidence:
         self._saved = SavedEvaluations()
 
     def rows(self, experiment: str, cell: str) -> list[Row]:
-        """The cell of an experiment, or those of its seeds, that were run.
+        """The cell of an experiment, or those of its seeds.
 
         Args:
             experiment: Name of its config, without folder and suffix.
             cell: Name of a cell, or of what it was before it got seeds.
 
         Returns:
-            Rows of its table; none if it was not run.
+            Rows of its table, with ``folder`` None where they were not run; none
+            if the experiment was not run.
 
         Raises:
             ValueError: If the experiment was run and has no such cell.
@@ -53,7 +54,7 @@ class Evidence:
             raise ValueError(
                 f'experiment {experiment} has no cell {cell!r}; it has '
                 f'{[row["name"] for row in table["cells"]]}')
-        return [row for row in found if row['folder']]
+        return found
 
     def evaluation(self, row: Row) -> FaceEvaluation:
         """The evaluation behind a row, with its replicates."""
@@ -86,13 +87,13 @@ class Evidence:
 
 
 def pair_rows(cells: list[Row], references: list[Row]) -> list[tuple[Row, Row]]:
-    """Rows that are compared: those of equal seeds, or each with the only one.
+    """Rows that are compared: of equal seeds, or each with one that has no seed.
 
     Args:
-        cells: Of one cell and its seeds.
+        cells: Of one cell and its seeds, run or not.
         references: Of another.
     """
-    if len(cells) == 1 or len(references) == 1:
+    if any(len(rows) == 1 and rows[0]['seed'] is None for rows in (cells, references)):
         return [(cell, reference) for cell in cells for reference in references]
     by_seed = {row['seed']: row for row in references}
     return [(row, by_seed[row['seed']]) for row in cells if row['seed'] in by_seed]

@@ -15,13 +15,17 @@ NOT_MEASURED = 'not measured'
 #: What may be expected of a difference (cell minus reference).
 EXPECTATIONS = ('below', 'above', 'not below', 'not above', 'equal')
 
+_OPPOSITES = {'below': 'not below', 'not below': 'below',
+              'above': 'not above', 'not above': 'above'}
+
 
 def undecided(bound: float) -> str:
     """The verdict on an interval that both sides of a bound lie in."""
     return f'{UNDECIDED} (interval contains {bound:g})'
 
 
-def judge_difference(difference: Difference, expect: str, margin: float = 0.0) -> str:
+def judge_difference(difference: Difference, expect: str, margin: float = 0.0,
+                     max_undefined: int | None = None) -> str:
     """Judge a paired difference.
 
     Args:
@@ -30,11 +34,15 @@ def judge_difference(difference: Difference, expect: str, margin: float = 0.0) -
             'not below' or 'not above' it, by more than ``margin``; 'equal' within
             ``margin``.
         margin (float): In the number's own units, from 0 on.
+        max_undefined (int): Replicates without a number, as the precision of no
+            detections, that may be left out of the interval; with more, those might
+            lie on either side. None allows any number.
 
     Returns:
         str: 'agrees' if the whole interval is as expected, 'does not agree' if none
-        of it is, 'undecided (interval contains BOUND)' between, and 'not measured'
-        if there is no number, as for the precision of no detections.
+        of it is, 'undecided (interval contains BOUND)' between, 'undecided (N
+        replicates without a number)', and 'not measured' if there is no number, as
+        for the precision of no detections.
 
     Raises:
         ValueError: If ``expect`` is unknown, or the margin unfit for it.
@@ -46,14 +54,18 @@ def judge_difference(difference: Difference, expect: str, margin: float = 0.0) -
     interval = difference.interval
     if math.isnan(difference.value) or math.isnan(interval.low):
         return NOT_MEASURED
+    if max_undefined is not None and interval.undefined > max_undefined:
+        return f'{UNDECIDED} ({interval.undefined} replicates without a number)'
     if expect == 'equal':
         return _judge_equal(interval, margin)
     # Without the sign of a zero, which would be shown.
     bound = (-margin or 0.0) if expect in ('below', 'not below') else margin
-    if interval.low <= bound <= interval.high:
-        return undecided(bound)
-    is_above = interval.low > bound
-    return AGREES if is_above == (expect in ('above', 'not below')) else DISAGREES
+    # At the bound a number is neither below nor above it.
+    claims = {'below': interval.high < bound, 'not below': interval.low >= bound,
+              'above': interval.low > bound, 'not above': interval.high <= bound}
+    if claims[expect]:
+        return AGREES
+    return DISAGREES if claims[_OPPOSITES[expect]] else undecided(bound)
 
 
 def _judge_equal(interval: Interval, margin: float) -> str:
@@ -80,7 +92,8 @@ def summarise(verdicts: Iterable[str], noun: str = 'checks') -> str:
     Returns:
         'does not agree' if any does not; else 'undecided' if any is; else 'agrees';
         with how many agree, as in 'undecided (3 of 4 checks agree)', where not all
-        do, and how many were not measured. 'not measured' if none was.
+        do, and how many were not measured, or in part only. 'not measured' if none
+        was.
     """
     given = list(verdicts)
     if len(given) == 1:
@@ -96,4 +109,7 @@ def summarise(verdicts: Iterable[str], noun: str = 'checks') -> str:
     parts = [] if agreeing == len(measured) else [
         f'{agreeing} of {len(measured)} {noun} agree']
     parts += [f'{missing} of {len(every)} not measured'] if missing else []
+    partly = sum(NOT_MEASURED in verdict and base(verdict) != NOT_MEASURED
+                 for verdict in given)
+    parts += [f'{partly} of {len(every)} measured in part'] if partly else []
     return f'{worst} ({", ".join(parts)})' if parts else worst

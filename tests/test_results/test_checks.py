@@ -14,21 +14,21 @@ KEY = 'all/recall@calibrated'
 
 
 class Made(Evidence):
-    """Cells ``a, seed 0``, ``a, seed 1`` and ``b``, with given numbers."""
+    """Cells by name and seed, with given numbers; None for those not run."""
 
     def __init__(self, values, spread=0.01):
         self.values, self.spread = values, spread
 
     def rows(self, experiment, cell):
-        return [dict(name=name, seed=seed, folder=name, attack_folder=name)
-                for (name, seed) in self.values if name == cell]
+        return [dict(name=name, seed=seed, folder=name if number is not None else None)
+                for (name, seed), number in self.values.items() if name == cell]
 
     def evaluation(self, row):
         value = self.values[row['name'], row['seed']]
         drawn = value + self.spread * np.linspace(-1, 1, 101)
         return SimpleNamespace(
             numbers={KEY: value}, replicates={KEY: drawn}, img_ids=('x',),
-            settings=SimpleNamespace(confidence=0.95))
+            settings=SimpleNamespace(bootstrap=101, seed=0, confidence=0.95))
 
 
 def run(config, values):
@@ -52,6 +52,24 @@ def test_pairs_of_seeds():
     assert results[0]['high'] == pytest.approx(-0.4)
 
 
+def test_seeds_that_are_not_run():
+    """They are not compared with another seed, and not forgotten."""
+    values = {('a', 0): 0.1, ('a', 1): 0.2, ('a', 2): None,
+              ('b', 0): 0.5, ('b', 1): None, ('b', 2): None}
+    results = run(dict(type='PairedCheck', cells='a', references='b', expect='below'),
+                  values)
+    assert [(r['seed'], r['verdict']) for r in results] == [
+        (0, 'agrees'), (1, 'not measured'), (2, 'not measured')]
+    only = {('a', 1): 0.1, ('b', 0): 0.5}
+    result, = run(dict(type='PairedCheck', cells='a', references='b', expect='below'),
+                  only)
+    assert result['verdict'] == 'not measured'
+    order = run(dict(type='OrderCheck', cells=['a', 'b'], lowest='a', number=KEY),
+                values)
+    assert [(r['seed'], r['verdict']) for r in order] == [
+        (0, 'agrees'), (1, 'not measured'), (2, 'not measured')]
+
+
 def test_less_than_half():
     values = {('a', None): 0.4, ('b', None): 1.0, ('c', None): 0.7}
     config = dict(type='PairedCheck', cells='a', references=['b', 'c'],
@@ -62,15 +80,35 @@ def test_less_than_half():
 def test_not_run_and_no_number():
     values = {('a', None): float('nan'), ('b', None): 1.0}
     config = dict(type='PairedCheck', cells='a', references=['b', 'x'], expect='below')
-    assert [(r['verdict'], r['reason'][:7]) for r in run(config, values)] == [
-        ('not measured', 'nothing'), ('not measured', 'not run')]
+    assert [(r['verdict'], r['reason']) for r in run(config, values)] == [
+        ('not measured', f'{KEY} of a has no value: nothing was detected, or no '
+                         'threshold reaches the precision'),
+        ('not measured', 'not run')]
+    order = dict(type='OrderCheck', cells=['a', 'b'], lowest='b', number=KEY)
+    assert [r['verdict'] for r in run(order, values)] == ['not measured']
 
 
-def test_number_without_replicates():
+def test_number_that_one_side_lacks():
     config = dict(type='PairedCheck', cells='a', references='a', expect='below',
                   number='x')
-    with pytest.raises(KeyError, match="a has no replicates of 'x'"):
-        run(config, {('a', None): 1.0})
+    result, = run(config, {('a', None): 1.0})
+    assert result['verdict'] == 'not measured'
+    assert result['reason'] == 'there is no x of a'
+
+
+def test_another_bootstrap():
+    class Other(Made):
+
+        def evaluation(self, row):
+            found = super().evaluation(row)
+            found.settings.seed = dict(a=0, b=1)[row['name']]
+            return found
+
+    check = TASK_UTILS.build(dict(
+        type='PairedCheck', statement='s', experiment='e', cells='a', references='b',
+        expect='below'))
+    with pytest.raises(ValueError, match='a and b: .* equal replicates, seed'):
+        check.run(Other({('a', None): 0.1, ('b', None): 0.5}))
 
 
 @pytest.mark.parametrize(('lowest', 'verdict'), [
@@ -84,12 +122,12 @@ def test_order(lowest, verdict):
     assert result['verdict'] == verdict
 
 
-def test_order_of_equals_is_undecided():
+def test_of_equals_none_is_lowest():
     values = {('a', 0): 0.1, ('b', 0): 0.1, ('b', 7): 0.2}
     result, = run(dict(type='OrderCheck', cells=['a', 'b'], lowest='a', number=KEY),
                   values)
     assert result['signs'] == ['~']
-    assert result['verdict'] == 'undecided (interval contains 0)'
+    assert result['verdict'] == 'does not agree'
 
 
 @pytest.mark.parametrize(('config', 'message'), [

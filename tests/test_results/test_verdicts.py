@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmdet_facepatch.evaluation.bootstrap import Difference, Interval
 from mmdet_facepatch.results import judge_difference, summarise
@@ -17,7 +19,13 @@ def difference(low, high, value=None):
 @pytest.mark.parametrize(('low', 'high', 'expect', 'margin', 'verdict'), [
     (-0.3, -0.1, 'below', 0.0, 'agrees'),
     (-0.3, 0.1, 'below', 0.0, 'undecided (interval contains 0)'),
-    (0.0, 0.0, 'below', 0.0, 'undecided (interval contains 0)'),
+    (-0.1, 0.0, 'below', 0.0, 'undecided (interval contains 0)'),
+    (0.0, 0.0, 'below', 0.0, 'does not agree'),
+    (0.0, 0.3, 'below', 0.0, 'does not agree'),
+    (0.0, 0.0, 'above', 0.0, 'does not agree'),
+    (0.0, 0.0, 'not below', 0.0, 'agrees'),
+    (0.0, 0.3, 'not below', 0.0, 'agrees'),
+    (0.0, 0.3, 'not above', 0.0, 'undecided (interval contains 0)'),
     (0.1, 0.3, 'below', 0.0, 'does not agree'),
     (-0.3, -0.1, 'below', 0.2, 'undecided (interval contains -0.2)'),
     (-0.1, 0.3, 'below', 0.2, 'does not agree'),
@@ -49,6 +57,30 @@ def test_the_opposite_is_judged_the_opposite(expect):
         assert one == judge_difference(difference(-high, -low), swapped)
 
 
+@given(low=st.integers(-3, 3), length=st.integers(0, 3), margin=st.integers(0, 2),
+       expect=st.sampled_from(['below', 'above']))
+def test_a_claim_and_its_opposite_never_both_hold(low, length, margin, expect):
+    # "Below by more than m" denies "not above -m", which has no margin of its own.
+    found = difference(low, low + length)
+    claim = judge_difference(found, expect, margin)
+    if margin == 0:
+        opposite = judge_difference(found, f'not {expect}')
+        assert {claim, opposite} in (
+            {'agrees', 'does not agree'}, {'undecided (interval contains 0)'})
+    inside = [low, low + length]
+    holds = [x < -margin if expect == 'below' else x > margin for x in inside]
+    assert claim.startswith(
+        'agrees' if all(holds) else 'undecided' if any(holds) else 'does not agree')
+
+
+def test_too_many_replicates_without_a_number():
+    found = Difference(-0.2, Interval(-0.3, -0.1, undefined=30))
+    assert judge_difference(found, 'below') == 'agrees'
+    assert judge_difference(found, 'below', max_undefined=30) == 'agrees'
+    assert judge_difference(found, 'below', max_undefined=29) == (
+        'undecided (30 replicates without a number)')
+
+
 def test_no_number_is_not_measured():
     nan = math.nan
     assert judge_difference(difference(nan, nan, 0.1), 'below') == 'not measured'
@@ -71,6 +103,9 @@ def test_unfit(expect, margin):
     (['agrees', 'undecided (x)', 'not measured'],
      'undecided (1 of 2 checks agree, 1 of 3 not measured)'),
     (['not measured', 'not measured'], 'not measured'),
+    (['agrees', 'agrees (2 of 3 not measured)'], 'agrees (1 of 2 measured in part)'),
+    (['agrees', 'not measured', 'agrees (2 of 3 not measured)'],
+     'agrees (1 of 3 not measured, 1 of 3 measured in part)'),
 ])
 def test_summary(verdicts, summary):
     assert summarise(verdicts) == summary
