@@ -19,6 +19,7 @@ from mmdet_facepatch.engine import (
     data_config,
     keep_freed_memory,
     load_config,
+    report_on,
     set_report_option,
 )
 
@@ -41,15 +42,18 @@ def parse_args() -> argparse.Namespace:
         help='only optimise; report later with --report-only')
     parser.add_argument(
         '--report-only', metavar='PATCH', nargs='?', const='',
-        help="optimise nothing; report on this patch file, or on the config's "
-        'conditions alone')
+        help="optimise nothing; report on this patch file in place of the work dir's "
+        'patch.npy')
     parser.add_argument(
         '--save-predictions', choices=['npz', 'txt'],
         help='write the detections of every condition too')
     parser.add_argument(
         '--amp', action='store_true', help='optimise with automatic mixed precision')
     add_common_arguments(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.no_report and args.report_only is not None:
+        parser.error('--no-report and --report-only together leave nothing to do')
+    return args
 
 
 def main() -> None:
@@ -60,8 +64,8 @@ def main() -> None:
                       work_dir=args.work_dir, launcher=args.launcher,
                       local_rank=args.local_rank,
                       resume=args.resume, amp=args.amp, overlay=overlay)
-    if args.report_only:
-        cfg.test_cfg.conditions.patch = args.report_only
+    if args.report_only is not None and args.resume is None:
+        report_on(cfg, args.report_only or None)
     if args.save_predictions:
         set_report_option(cfg, 'predictions', args.save_predictions)
     train, report = args.report_only is None, not args.no_report

@@ -72,7 +72,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def named_paths(arguments: Iterable[str]) -> dict[str, str]:
-    """Path of predictions by name: NAME=PATH, or the path's own last part.
+    """Path of predictions by name: NAME=PATH, or an existing path's last part.
 
     Raises:
         ValueError: If two have the same name.
@@ -80,7 +80,7 @@ def named_paths(arguments: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for argument in arguments:
         name, given, path = argument.partition('=')
-        if not given or not name:
+        if not given or not name or Path(argument).exists():
             name, path = Path(argument).stem, argument
         if name in found:
             raise ValueError(f'{found[name]} and {path} are both named {name!r}; '

@@ -6,6 +6,7 @@ from .config import (
     add_common_arguments,
     data_config,
     load_config,
+    report_on,
     set_report_option,
 )
 from .evaluation_report import write_evaluation
@@ -64,6 +65,7 @@ __all__ = [
     'load_config',
     'load_numbers',
     'measure_likeness',
+    'report_on',
     'run_experiment',
     'run_face_likeness',
     'set_report_option',

@@ -124,6 +124,33 @@ def set_report_option(cfg: Config, key: str, value: object) -> None:
     hooks[0][key] = value
 
 
+def report_on(cfg: Config, patch: str | None) -> None:
+    """Show a finished patch wherever a condition shows that of the attack.
+
+    Args:
+        cfg: Of an attack, with ``work_dir`` and ``test_cfg.conditions``.
+        patch: File of the patch; by default the work dir's ``patch.npy``, if a
+            condition needs one.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    conditions = cfg.test_cfg.conditions
+    shown = {name: dict(type='current') if value == 'current' else dict(value)
+             for name, value in conditions.items() if value == 'current' or (
+                 isinstance(value, dict) and value.get('type') == 'current')}
+    if not shown and patch is None:
+        return
+    path = Path(patch or Path(cfg.work_dir) / 'patch.npy')
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'--report-only: {path} does not exist; name a patch file, or the '
+            '--work-dir of a finished attack')
+    # Without a condition of the attack the patch is one more.
+    for name, value in (shown or {'patch': {}}).items():
+        conditions[name] = dict(value, type='file', path=str(path))
+
+
 def data_config(name: str, configs: str | Path) -> Config:
     """Dataloaders and evaluators by the name of a data config, or its path.
 

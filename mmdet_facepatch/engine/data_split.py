@@ -54,7 +54,8 @@ def take_positions(dataset: dict, chosen: Sequence[int], ids: Ids = image_ids) -
     if isinstance(before, int):
         whole = len(ids({key: value for key, value in dataset.items()
                          if key != 'indices'}))
-        before = range(whole)[:before]
+        # As mmdet takes it: the first, or of a negative number the last.
+        before = range(whole)[:before] if before >= 0 else range(whole)[before:]
     dataset['indices'] = [before[i] for i in chosen]
 
 

@@ -39,12 +39,12 @@ def write_evaluation(
     (target / 'plots').mkdir(parents=True, exist_ok=True)
     save_report(target / 'report.json', evaluations, protocol)
     save_curves(target / 'curves.npz', evaluations)
-    _save_plots(target / 'plots', evaluations)
     numbers = {name: e.numbers for name, e in evaluations.items()}
     intervals = {name: e.intervals for name, e in evaluations.items()}
     caption = _caption(evaluations)
     markdown = report_to_markdown(numbers, intervals, caption=caption)
     write_atomically(target / 'report.md', f'{markdown}\n'.encode())
+    _save_plots(target / 'plots', evaluations)
     return format_report(numbers, intervals, caption=caption)
 
 

@@ -86,7 +86,10 @@ class Job:
     def prepare(self) -> None:
         """Make the folder, with the job's config."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.config.dump(str(self.folder / 'job.py'))
+        path, content = self.folder / 'job.py', self.config.pretty_text.encode()
+        # Another run of the same job may be reading it.
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomically(path, content)
 
     def finish(self, seconds: float | None = None) -> None:
         """Mark it as done; only after its run has succeeded.

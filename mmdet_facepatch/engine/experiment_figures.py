@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..evaluation.f_beta import PAPER_BETAS
 from ..visualization import (
     Ranking,
     plot_convergence,
@@ -100,18 +101,27 @@ def _draw_matrix(experiment: Experiment, jobs: Mapping[str, Job], path: Path) ->
 
 
 def _draw_f_beta(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -> None:
-    curves: dict[float, dict[str, Any]] = {}
-    areas: dict[float, dict[str, float]] = {}
+    """Of cells with several seeds the mean."""
+    groups = {cell['name']: cell.get('group') or cell['name']
+              for cell in experiment.all_cells}
+    curves: dict[float, dict[str, list[Any]]] = {beta: {} for beta in PAPER_BETAS}
+    areas: dict[float, dict[str, list[float]]] = {beta: {} for beta in PAPER_BETAS}
     for name, job in jobs.items():
         numbers = load_numbers(job)
         with np.load(job.folder / 'curves.npz', allow_pickle=False) as content:
             prefix = next(iter(content)).split('/')[0]
             thresholds = content[f'{prefix}/margin_thresholds']
-            for beta in (0.001, 0.01, 0.1, 0.5):
+            for beta in PAPER_BETAS:
                 key = f'{prefix}/all/F{beta:g}'
-                curves.setdefault(beta, {})[name] = content[key]
-                areas.setdefault(beta, {})[name] = numbers[f'all/AF{beta:g}']
-    save_figure(path, plot_f_beta(thresholds, curves, areas))
+                curves[beta].setdefault(groups[name], []).append(content[key])
+                areas[beta].setdefault(groups[name], []).append(
+                    numbers[f'all/AF{beta:g}'])
+    save_figure(path, plot_f_beta(thresholds, _means(curves), _means(areas)))
+
+
+def _means(values: Mapping[float, Mapping[str, list[Any]]]) -> dict[float, dict]:
+    return {beta: {name: np.mean(several, axis=0) for name, several in found.items()}
+            for beta, found in values.items()}
 
 
 def _draw_gallery(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -> None:

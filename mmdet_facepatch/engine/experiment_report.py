@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from mmengine.config import Config
 from ..evaluation import load_report
 from ..files import write_atomically
 from .attack_record import RECORD, load_attack_record, summarise_record
-from .digests import file_digest
+from .digests import content_digest, file_digest
 from .experiment import RUN, Experiment, Job
 from .experiment_figures import write_figures
 from .experiment_tables import AREAS, SUBSETS, experiment_markdown
@@ -24,15 +24,35 @@ from .manifest import describe_data, portable
 SCHEMA_VERSION = 1
 
 
-def table_folder(work_dir: str | Path, config: str, data: str) -> Path:
+def table_folder(work_dir: str | Path, config: str, data: str,
+                 options: Mapping[str, Any] | None = None) -> Path:
     """Where tables and figures of an experiment are.
 
     Args:
         work_dir: Folder of all experiments.
         config: Of the experiment.
         data: Name of the data, or path of its config.
+        options: Keys that every run overrides: what is made with some is not taken
+            for what is made without.
     """
-    return Path(work_dir) / 'tables' / f'{Path(config).stem}_{Path(data).stem}'
+    name = f'{Path(config).stem}_{Path(data).stem}'
+    if options:
+        name += f'_{content_digest(dict(options))[:12]}'
+    return Path(work_dir) / 'tables' / name
+
+
+def seeds_to_show(folder: str | Path, seeds: Sequence[int]) -> list[int]:
+    """Seeds of a table after a run: of the run, and those that it had.
+
+    Args:
+        folder: Of the table, which need not be there.
+        seeds: Of the run.
+    """
+    path = Path(folder) / 'table.json'
+    if not path.is_file():
+        return list(seeds)
+    had = json.loads(path.read_text(encoding='utf-8'))['seeds']
+    return sorted({*had, *seeds})
 
 
 def write_experiment(experiment: Experiment, folder: str | Path, data: str,
@@ -99,10 +119,14 @@ def _command(experiment: Experiment, data: str, root: str | Path) -> str:
 
 def _data_sets(experiment: Experiment) -> dict[str, Any]:
     """What was reported on and optimised on, and what detectors have learnt from."""
-    job = experiment.clean_job(experiment.default_detector)
-    found = dict(reported=describe_data(job.config.test_dataloader.dataset.to_dict()))
-    attacks = [experiment.attack_job(cell) for cell in experiment.all_cells
-               if cell.get('attack')]
+    # A cell whose weights are not there has no job.
+    missing = experiment.missing_weights()
+    cells = [cell for cell in experiment.all_cells if cell['name'] not in missing]
+    detectors_of = [cell.get('detector', experiment.default_detector) for cell in cells]
+    cfg = (experiment.clean_job(detectors_of[0]).config if detectors_of
+           else experiment.data)
+    found = dict(reported=describe_data(cfg.test_dataloader.dataset.to_dict()))
+    attacks = [experiment.attack_job(cell) for cell in cells if cell.get('attack')]
     if attacks and attacks[0] is not None:
         found['optimised'] = describe_data(
             attacks[0].config.train_dataloader.dataset.to_dict())

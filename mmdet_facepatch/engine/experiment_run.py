@@ -15,7 +15,7 @@ from mmengine.config import DictAction
 
 from .config import data_config
 from .experiment import Experiment, Job
-from .experiment_report import table_folder, write_experiment
+from .experiment_report import seeds_to_show, table_folder, write_experiment
 
 
 def experiment_parser(description: str | None) -> argparse.ArgumentParser:
@@ -34,7 +34,7 @@ def experiment_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--seeds', nargs='*', type=int,
         help="of the attacks, in place of the config's: each cell with an attack "
-        'becomes one for each seed')
+        'becomes one for each seed. The table keeps those that it has')
     parser.add_argument('--jobs', type=int, default=1, help='runs at the same time')
     parser.add_argument(
         '--commands', action='store_true',
@@ -62,6 +62,9 @@ def _command(job: Job, root: Path, processes: int) -> list[str]:
 
 def _run(job: Job, root: Path, processes: int) -> bool:
     """Run a job; its output goes to job.log in its folder."""
+    # Another experiment may have done it meanwhile.
+    if job.done:
+        return True
     print(f'{job.kind} {job.name}: {job.folder}', flush=True)
     job.prepare()
     start = time.monotonic()
@@ -104,8 +107,7 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
     Raises:
         SystemExit: If a run failed, after all others.
     """
-    experiment = Experiment(args.config, data_config(args.data, root / 'configs'),
-                            args.work_dir, args.cfg_options, args.seeds)
+    experiment = _build(args, root, args.seeds)
     if args.cells:
         experiment.select(args.cells)
     if args.commands or args.job:
@@ -124,8 +126,23 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
     failed += _run_all(experiment.first_jobs(), root, args.jobs, args.processes)
     failed += _run_all(
         experiment.ready_evaluations(), root, args.jobs, args.processes)
-    folder = table_folder(args.work_dir, args.config, args.data)
-    print(write_experiment(experiment, folder, args.data, root))
+    folder = table_folder(args.work_dir, args.config, args.data, args.cfg_options)
+    shown = seeds_to_show(folder, experiment.seeds)
+    print(write_experiment(
+        experiment if shown == experiment.seeds else _build(args, root, shown),
+        folder, args.data, root))
     print(f'\ntable.md, table.json and the figures are in {folder}')
     if failed:
-        sys.exit(f'{failed} runs failed; the others are done')
+        done = experiment.finished()
+        waiting = [cell['name'] for cell in experiment.cells
+                   if cell['name'] not in done and cell['name'] not in missing]
+        for name in waiting:
+            print(f'NOT DONE {name}')
+        sys.exit(f'{failed} runs failed, {len(waiting)} cells are not done for it; the '
+                 'others are')
+
+
+def _build(args: argparse.Namespace, root: Path,
+           seeds: Sequence[int] | None) -> Experiment:
+    return Experiment(args.config, data_config(args.data, root / 'configs'),
+                      args.work_dir, args.cfg_options, seeds)

@@ -124,4 +124,5 @@ def _check_numbers(folder: Path, condition: str, evaluation: FaceEvaluation) -> 
             raise ValueError(
                 f'{folder}: the saved detections give {key} = '
                 f'{evaluation.numbers[key]}, report.json has {value}; they are not of '
-                'the same run, so run the experiment again')
+                f'the same run or software; remove {folder} and run the experiment '
+                'again')

@@ -1,8 +1,8 @@
 """Evaluation: the WIDER FACE protocol, its metric, and reports.
 
 The protocol is in plain numpy: ``overlaps``, ``matching``, ``patch_detections``,
-``precision_recall``, ``f_beta`` and ``evaluate`` know neither mmengine nor mmdet, so
-that predictions of any detector can be judged. The steps are those of the official
+``precision_recall``, ``f_beta`` and ``evaluate`` take and return arrays, so that
+predictions of any detector can be judged. The steps are those of the official
 MATLAB toolkit (``wider_eval.m``, ``evaluation.m``, ``norm_score.m``,
 ``boxoverlap.m``), Yang et al., *WIDER FACE: A Face Detection Benchmark*, CVPR 2016.
 

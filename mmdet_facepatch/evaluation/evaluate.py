@@ -178,8 +178,10 @@ class FaceEvaluation:
 
         Returns:
             dict: Of each subset AP, AF_beta, precision, recall and, where
-            patches were pasted, detections on a patch at each delta; the
-            calibrated delta, and the number of images.
+            patches were pasted, detections on a patch at each delta; and all
+            numbers that are of no subset: the calibrated delta, how many images
+            there are, without faces and without detections, and the scores at the
+            patches.
         """
         shown = ('AP', 'precision', 'recall', 'on_patch', 'num_faces')
         result = {}

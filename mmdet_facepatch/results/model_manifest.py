@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,11 +36,11 @@ def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
     Returns:
         ``kind`` 'model', ``command``, ``config`` and ``config_digest``, ``data``
         (what is trained on, with ``digest``), ``iter``, ``epoch``, ``seed``,
-        ``seconds`` of all training steps, ``before`` (a list of the trainings whose
-        weights it started from, the first one first, each with ``checkpoint``,
-        ``iter`` and ``seconds``), ``versions`` (of the software that publishes), and
-        ``report``: main numbers with their intervals, ``scales``, and the data they
-        are of.
+        ``seconds`` of the training steps up to it, ``before`` (a list of the
+        trainings whose weights it started from, the first one first, each with
+        ``checkpoint``, ``iter`` and ``seconds``), ``versions`` (of the software that
+        publishes), and ``report``: main numbers with their intervals, ``scales``,
+        and the data they are of.
 
     Raises:
         FileNotFoundError: If config or logs are missing.
@@ -53,8 +55,8 @@ def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
         raise ValueError(f'{report} is of {content["checkpoint"]}, not of {checkpoint}')
     return portable(dict(
         schema_version=SCHEMA_VERSION, kind=KIND, command=command, **meta,
-        seconds=training_seconds(Path(checkpoint).parent),
-        before=trainings_before(cfg),
+        seconds=training_seconds(Path(checkpoint).parent, meta.get('iter')),
+        before=trainings_before(checkpoint),
         data=dict(describe_data(dataset) or {}, digest=data_digest(dataset)),
         versions=software_versions(),
         report=dict(report_numbers(report), scales=content['scales'],
@@ -63,26 +65,41 @@ def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
         config=config), root)
 
 
-def trainings_before(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
+def trainings_before(checkpoint: str | Path) -> list[dict[str, Any]]:
     """Trainings that a chain of ``load_from`` started from.
 
+    The chain is read from the configs that mmengine keeps in checkpoints: that of a
+    work dir may be of a later run, a resumed one or a test.
+
     Args:
-        cfg: Config of a training.
+        checkpoint: Of a training.
 
     Raises:
-        FileNotFoundError: If one of their work dirs has no config or logs.
+        FileNotFoundError: If a checkpoint or the logs beside it are missing.
     """
-    start = cfg.get('load_from')
+    start = _started_from(checkpoint)
+    # A resumed run started from a checkpoint of its own.
+    while start and Path(start).parent.resolve() == Path(checkpoint).parent.resolve():
+        start = _started_from(start)
     if not start:
         return []
-    folder = Path(start).parent
-    earlier = trainings_before(run_config(folder).to_dict())
     steps = read_checkpoint(start)['meta']['iter']
-    return [*earlier, dict(
-        checkpoint=start, iter=steps, seconds=training_seconds(folder))]
+    return [*trainings_before(start), dict(
+        checkpoint=start, iter=steps,
+        seconds=training_seconds(Path(start).parent, steps))]
 
 
-def training_seconds(folder: str | Path) -> float:
+def _started_from(checkpoint: str | Path) -> str | None:
+    """``load_from`` in a checkpoint's config, which is parsed and not run."""
+    text = read_checkpoint(checkpoint)['meta'].get('cfg') or ''
+    for statement in ast.parse(text).body:
+        match statement:
+            case ast.Assign([ast.Name('load_from')], ast.Constant(str(start))):
+                return start
+    return None
+
+
+def training_seconds(folder: str | Path, until: int | None = None) -> float:
     """Seconds that the logged training steps of a work dir took, of all its runs.
 
     Wall time: a process that is stopped and goes on counts the pause.
@@ -90,9 +107,11 @@ def training_seconds(folder: str | Path) -> float:
     Args:
         folder: Work dir with mmengine's ``*/vis_data/scalars.json``, whose ``time``
             is the mean over the steps since the line before.
+        until: The last step that counts; all by default.
 
     Raises:
         FileNotFoundError: If there is none.
+        ValueError: If a line of it is no JSON.
     """
     logs = sorted(Path(folder).glob('*/vis_data/scalars.json'))
     if not logs:
@@ -101,13 +120,18 @@ def training_seconds(folder: str | Path) -> float:
     # A resumed run repeats steps of the one before; its line of a step is kept.
     steps: dict[int, float] = {}
     for log in logs:
-        for text in log.read_text(encoding='utf-8').splitlines():
-            line = json.loads(text)
+        for number, text in enumerate(log.read_text(encoding='utf-8').splitlines(), 1):
+            try:
+                line = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise ValueError(f'{log}, line {number} is no JSON ({error}); remove '
+                                 'it if its run was cut off') from error
             if 'time' in line and 'loss' in line:
                 steps[line['step']] = line['time']
     ends = sorted(steps)
-    return sum(steps[end] * (end - start)
-               for start, end in zip([0, *ends], ends, strict=False))
+    last = math.inf if until is None else until
+    return sum(steps[end] * (min(end, last) - start)
+               for start, end in zip([0, *ends], ends, strict=False) if start < last)
 
 
 def model_table(manifest: Mapping[str, Any]) -> str:

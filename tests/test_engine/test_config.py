@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdet_facepatch.engine import load_config
+from mmdet_facepatch.engine import load_config, report_on
 
 
 def write(tmp_path, **keys):
@@ -38,6 +38,43 @@ def test_overlay_replaces_whole_keys(tmp_path):
 def test_misspelt_key_is_named(tmp_path):
     with pytest.raises(KeyError, match="did you mean 'optim_wrapper'"):
         load_config(write(tmp_path), options={'optim_wraper.lr': 3})
+
+
+class TestReportOn:
+
+    def attack(self, tmp_path, **conditions):
+        return Config(dict(
+            work_dir=str(tmp_path), test_cfg=dict(conditions=conditions)))
+
+    def test_finished_patch_of_the_work_dir(self, tmp_path):
+        """Not the start of the attack, under the name of its end."""
+        path = tmp_path / 'patch.npy'
+        path.touch()
+        grey = dict(type='constant', value=0.5)
+        cfg = self.attack(tmp_path, clean=None, grey=grey, patch='current',
+                          half=dict(type='current', removed='top_half'))
+        report_on(cfg, None)
+        assert cfg.test_cfg.conditions == dict(
+            clean=None, grey=grey, patch=dict(type='file', path=str(path)),
+            half=dict(type='file', path=str(path), removed='top_half'))
+
+    def test_named_patch(self, tmp_path):
+        path = tmp_path / 'other.png'
+        path.touch()
+        cfg = self.attack(tmp_path, clean=None)
+        report_on(cfg, str(path))
+        assert cfg.test_cfg.conditions.patch == dict(type='file', path=str(path))
+
+    def test_no_condition_of_an_attack_needs_no_file(self, tmp_path):
+        cfg = self.attack(tmp_path, clean=None, noise=dict(type='noise', seed=0))
+        report_on(cfg, None)
+        assert list(cfg.test_cfg.conditions) == ['clean', 'noise']
+
+    @pytest.mark.parametrize('patch', [None, 'no_such.png'])
+    def test_no_patch(self, tmp_path, patch):
+        cfg = self.attack(tmp_path, patch='current')
+        with pytest.raises(FileNotFoundError, match='report-only: .* does not exist'):
+            report_on(cfg, patch)
 
 
 def test_missing_config():

@@ -36,7 +36,7 @@ def test_something_is_left(total, count):
 
 
 @pytest.mark.parametrize(('before', 'after'), [
-    (None, [0, 2]), (5, [0, 2]), ([4, 5, 6], [4, 6])])
+    (None, [0, 2]), (5, [0, 2]), (-3, [6, 8]), ([4, 5, 6], [4, 6])])
 def test_positions_in_a_part(before, after):
     dataset = dict() if before is None else dict(indices=before)
     take_positions(dataset, [0, 2], ids)

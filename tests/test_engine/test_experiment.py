@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import shutil
@@ -13,7 +14,13 @@ import pytest
 from mmengine.config import Config
 
 from mmdet_facepatch.attack import build_frozen_detector, detector_digest, load_patch
-from mmdet_facepatch.engine import Experiment, load_numbers
+from mmdet_facepatch.engine import (
+    Experiment,
+    load_numbers,
+    table_folder,
+    write_experiment,
+)
+from mmdet_facepatch.engine.experiment_report import seeds_to_show
 from mmdet_facepatch.models import YuNet
 from mmdet_facepatch.models.detectors import PackagedFile
 
@@ -117,7 +124,8 @@ class TestExperiment:
         assert done.returncode != 0
         assert 'FAILED evaluation bad' in done.stdout
         assert 'nowhere.png' in done.stdout
-        assert '1 runs failed' in done.stderr
+        assert 'NOT DONE bad' in done.stdout
+        assert '1 runs failed, 1 cells are not done for it' in done.stderr
         rows = [line for line in done.stdout.splitlines() if line.startswith('| ')]
         assert any(row.startswith('| bad | -') for row in rows)
         assert any(row.startswith('| grey |') and row.count('/') for row in rows)
@@ -142,15 +150,49 @@ class TestExperiment:
         assert sum(line.startswith('| patch | ') for line in lines) == 2
         assert (root / 'tables' / 'matrix_same_data' / 'figure.png').is_file()
 
-    def test_missing_weights_fail_their_cells_only(self, finished, experiment_file):
+    def test_missing_weights_fail_their_cells_only(self, finished, experiment_file,
+                                                   tmp_path):
         _, root = finished
         experiment = build(experiment_file, root)
-        experiment.detectors['other'] = dict(config='x.py', checkpoint='no_such.pth')
+        experiment.detectors['other'] = dict(
+            experiment.detectors['sln'], checkpoint='no_such.pth')
         experiment.cells.append(dict(name='bad', detector='other'))
         assert experiment.missing_weights() == {
             'bad': 'there is no checkpoint no_such.pth; train it first'}
         assert list(experiment.finished()) == ['clean', 'noise', 'patch', 'smaller']
         assert all(job.done for job in experiment.first_jobs())
+        # The table is written all the same.
+        experiment.all_cells.append(experiment.cells[-1])
+        table = write_experiment(experiment, tmp_path / 'table', 'same_data', ROOT)
+        assert '| bad | -' in table
+        assert table.count('/') > 4
+
+    def test_seeds_of_a_table_add_up(self, tmp_path):
+        assert seeds_to_show(tmp_path, [1, 2]) == [1, 2]
+        (tmp_path / 'table.json').write_text('{"seeds": [2, 0]}')
+        assert seeds_to_show(tmp_path, [1, 2]) == [0, 1, 2]
+        assert seeds_to_show(tmp_path, []) == [0, 2]
+
+    def test_options_have_a_table_of_their_own(self, tmp_path):
+        plain, short, other = (
+            table_folder(tmp_path, 'a/b.py', 'subset', options) for options in
+            ({}, {'train_cfg.max_epochs': 1}, {'train_cfg.max_epochs': 2}))
+        assert plain == tmp_path / 'tables' / 'b_subset'
+        assert len({plain, short, other}) == 3
+
+    def test_job_is_written_once(self, finished, experiment_file, tmp_path):
+        """Another process may be reading it."""
+        _, root = finished
+        job = dataclasses.replace(
+            build(experiment_file, root).first_jobs()[0], folder=tmp_path / 'job')
+        job.prepare()
+        path = tmp_path / 'job' / 'job.py'
+        before = path.stat()
+        job.prepare()
+        assert path.stat() == before
+        path.write_text('another = 1')
+        job.prepare()
+        assert Config.fromfile(path).to_dict() == job.config.to_dict()
 
     def test_black_box(self, run, finished, experiment_file, tmp_path):
         """It has no checkpoint; the digest of its own weights names the folder."""

@@ -261,8 +261,8 @@ class TestFindings:
             str(findings_config), finished[1], DATA, findings_config.parent)
         first, second, third = content['findings']
         assert [check['verdict'] for check in first['checks']] == [
-            'agrees', 'undecided (interval contains 0)', 'agrees']
-        assert first['verdict'] == 'undecided (2 of 3 checks agree)'
+            'agrees', 'does not agree', 'agrees']
+        assert first['verdict'] == 'does not agree (2 of 3 checks agree)'
         # The same file twice.
         alike = first['checks'][2]['results'][0]
         assert alike['pixels'] == pytest.approx(1) and alike['coarse'] > alike['chance']

@@ -37,6 +37,19 @@ class TestSeconds:
             dict(step=100, time=4., loss=1.), dict(step=150, time=1., loss=1.)])
         assert training_seconds(tmp_path) == 50 * 2 + 50 * 4 + 50
 
+    def test_steps_after_the_checkpoint_do_not_count(self, tmp_path):
+        write_log(tmp_path, '1', [
+            dict(step=50, time=2., loss=1.), dict(step=100, time=4., loss=1.)])
+        assert training_seconds(tmp_path, 75) == 50 * 2 + 25 * 4
+        assert training_seconds(tmp_path, 50) == 100
+
+    def test_a_line_that_was_cut_off(self, tmp_path):
+        write_log(tmp_path, '1', [dict(step=50, time=2., loss=1.)])
+        log = tmp_path / '1' / 'vis_data' / 'scalars.json'
+        log.write_text(log.read_text() + '{"step": 10')
+        with pytest.raises(ValueError, match=r'scalars.json, line 2 is no JSON'):
+            training_seconds(tmp_path)
+
     def test_lines_of_a_validation_do_not_count(self, tmp_path):
         write_log(tmp_path, '1', [
             dict(step=10, time=1., loss=1.), {'step': 10, 'time': 9., 'all/AP': .5}])
@@ -48,18 +61,26 @@ class TestSeconds:
 
 
 def test_trainings_before(tmp_path):
-    """A chain of three; the last has no checkpoint yet."""
+    """A chain of three, of which the second was resumed, and tested where it lies."""
     start = None
-    for name, steps in (('a', 20), ('b', 30)):
+    for name, steps in (('a', 20), ('b', 30), ('c', 40)):
         folder = tmp_path / name
         write_log(folder, '1', [dict(step=steps, time=.5, loss=1.)])
+        if name == 'b':
+            start = save(folder / 'iter_10.pth', 10, start)
+        start = save(folder / f'iter_{steps}.pth', steps, start)
         (folder / 'run.py').write_text(f'load_from = {start!r}\n')
-        start = str(folder / f'iter_{steps}.pth')
-        torch.save(dict(state_dict={}, meta=dict(iter=steps)), start)
-    assert trainings_before(dict(load_from=start)) == [
+    assert trainings_before(start) == [
         dict(checkpoint=str(tmp_path / 'a' / 'iter_20.pth'), iter=20, seconds=10.),
         dict(checkpoint=str(tmp_path / 'b' / 'iter_30.pth'), iter=30, seconds=15.)]
-    assert trainings_before(dict(load_from=None)) == trainings_before({}) == []
+    assert trainings_before(tmp_path / 'a' / 'iter_20.pth') == []
+
+
+def save(path, steps, start):
+    """A checkpoint with the config of its run, which is not executed."""
+    text = f'raise SystemExit\nload_from = {start!r}\nresume = False\n'
+    torch.save(dict(state_dict={}, meta=dict(iter=steps, cfg=text)), path)
+    return str(path)
 
 
 @pytest.mark.parametrize('other', ['other/iter_1.pth', None])

@@ -34,8 +34,8 @@ class AttackRecordHook(Hook):
 
     def __init__(self) -> None:
         self._since = 0.0
-        # Sums over the steps of the epoch: objective, steps with samples, steps,
-        # seconds.
+        # Sums over the steps of the epoch: objective of all processes, steps with
+        # samples, steps, seconds.
         self._sums = [0.0, 0, 0, 0.0]
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -49,7 +49,7 @@ class AttackRecordHook(Hook):
         """Add a step."""
         found = outputs or {}
         if not int(found.get('empty', 0)):
-            self._sums[0] -= float(found['loss'])
+            self._sums[0] -= _shared_loss(found['loss'])
             self._sums[1] += 1
         self._sums[2] += 1
         now = time.perf_counter()
@@ -94,15 +94,23 @@ class AttackRecordHook(Hook):
             write_atomically(Path(runner.work_dir) / RECORD, f'{text}\n'.encode())
 
 
-def _epoch(sums: list[float]) -> dict[str, Any]:
-    """Numbers of an epoch; the objective is the mean over all processes."""
-    total, with_samples, steps, seconds = sums
-    # Of a process without samples the loss is zero, and counts as such: the mean
-    # of all processes' losses is that over all samples.
-    shared = torch.tensor(total, dtype=torch.float64)
+def _shared_loss(loss: Any) -> float:
+    """Mean of a step's loss over all processes.
+
+    Of a process without samples it is zero, and counts as such: the mean of all
+    processes' losses is that over all samples. At each step, as the checkpoint has
+    what the first process knows.
+    """
+    shared = torch.tensor(float(loss), dtype=torch.float64)
     all_reduce(shared, 'mean')
+    return shared.item()
+
+
+def _epoch(sums: list[float]) -> dict[str, Any]:
+    """Numbers of an epoch."""
+    total, with_samples, steps, seconds = sums
     return dict(
-        objective=shared.item() / with_samples if with_samples else None,
+        objective=total / with_samples if with_samples else None,
         steps=steps, empty_steps=steps - with_samples, seconds=round(seconds, 3))
 
 

@@ -43,14 +43,16 @@ class Panel:
     scores: NDArray[np.float32]
     faces: NDArray[np.float32]
 
-    def draw(self, delta: float) -> tuple[NDArray[np.uint8], str]:
+    def draw(self, delta: float, iou_thr: float) -> tuple[NDArray[np.uint8], str]:
         """The image with its outcomes at a threshold, and their counts.
 
         Args:
             delta: Least score of a detection that counts.
+            iou_thr: Least IoU of a detection with the face that it finds.
         """
         boxes = self.boxes[self.scores >= delta]
-        matches = match_detections(boxes, self.faces, np.ones(len(self.faces), bool))
+        matches = match_detections(
+            boxes, self.faces, np.ones(len(self.faces), bool), iou_thr)
         picture = draw_outcomes(
             self.image, boxes, matches.status, self.faces, matches.gt_found,
             scale=max(1.0, PANEL_SIZE / max(self.image.shape[:2])))
@@ -118,11 +120,12 @@ class PatchReportHook(EvaluationReportHook):
                 for i in range(count)}
 
     def _save_pictures(self, folder: Path) -> None:
-        clean = next(iter(self.evaluations.values())).calibrated_delta
+        first = next(iter(self.evaluations.values()))
+        clean, iou_thr = first.calibrated_delta, first.settings.iou_thr
         delta = clean if np.isfinite(clean) else self.fallback_delta
         folder.mkdir(parents=True, exist_ok=True)
         for img_id, panels in sorted(self.panels.items()):
-            drawn = {name: panel.draw(delta) for name, panel in panels.items()}
+            drawn = {name: panel.draw(delta, iou_thr) for name, panel in panels.items()}
             page = side_by_side(
                 [image for image, _ in drawn.values()],
                 [f'{name}: {counts}' for name, (_, counts) in drawn.items()])
