@@ -13,6 +13,7 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
+from mmdet_facepatch.engine.manifest import portable
 from mmdet_facepatch.files import write_atomically
 from mmdet_facepatch.results import (
     Entry,
@@ -43,10 +44,15 @@ def parse_args() -> argparse.Namespace:
 
 
 def new_entries(args: argparse.Namespace) -> list[Entry]:
-    """Results of the work dir that have a number, and those of --add."""
+    """Results of the work dir that have a number, and those of --add.
+
+    What was run with --cfg-options is a trial, and kept only by --add.
+    """
+    data = portable(args.data, ROOT)
     tables = [
         entry for entry in read_entries(Path(args.work_dir) / 'tables')
-        if entry.content.get('data', args.data) == args.data and any(
+        if entry.content.get('data', data) == data
+        and not entry.content.get('options') and any(
             row['numbers'] for row in entry.content.get('cells', [dict(numbers=1)]))]
     added = [read_entry(Path(folder)) for folder in args.add]
     for folder, entry in zip(args.add, added, strict=True):

@@ -60,10 +60,10 @@ def write_experiment(experiment: Experiment, folder: str | Path, data: str,
     """Write table.json, table.md and the figures of what is done.
 
     ``table.json`` has ``kind`` ('experiment' or 'matrix'), ``title``, ``config``,
-    ``data``, ``command``, ``seeds``, ``held_out``, ``data_sets`` (what is reported
-    on, what is optimised on, and what each detector was trained on), ``detectors``
-    (config and checkpoint), ``matrix``, and ``cells``, each with ``name``, ``group``
-    and ``seed``, ``detector``, ``shows`` ('clean', 'init' or 'attack'), ``paper``,
+    ``data``, ``command``, ``seeds``, ``options``, ``held_out``, ``data_sets`` (what
+    is reported on, what is optimised on, and what each detector was trained on),
+    ``detectors`` (config and checkpoint), ``matrix``, and ``cells``, each with
+    ``name``, ``group`` and ``seed``, ``detector``, ``shows`` ('clean', 'init' or 'attack'), ``paper``,
     ``numbers``, ``intervals`` (number -> two ends), ``folder`` and ``attack_folder``,
     and ``manifest``: of evaluation and attack the digest of its config (with which
     the folder's name ends), of weights, data and patch, the budget, time and
@@ -89,6 +89,7 @@ def write_experiment(experiment: Experiment, folder: str | Path, data: str,
         kind='matrix' if experiment.matrix else 'experiment',
         title=experiment.title, config=str(Path(experiment.path).absolute()),
         data=data, command=_command(experiment, data, root), seeds=experiment.seeds,
+        options=dict(experiment.options),
         held_out=experiment.held_out, data_sets=_data_sets(experiment),
         detectors={name: dict(experiment.detectors[name])
                    for name in _used_detectors(experiment)},
