@@ -152,21 +152,20 @@ def build_frozen_detector(config: str, checkpoint: str | None = None,
     Raises:
         FileNotFoundError: If config or checkpoint is not there.
         ImportError: If the package with the weights of a black box is not there.
-        ValueError: If the checkpoint does not fit the config's model, is missing
-            or has no place, or a module of the detector stays in train mode.
+        ValueError: If the config has no model, or the checkpoint does not fit it, is
+            missing or has no place, or a module of the detector stays in train mode.
     """
     if not Path(config).is_file():
         raise FileNotFoundError(
             f'detector config {config} does not exist; give the path of an mmdet '
             'config as detector.config')
     cfg = Config.fromfile(config)
-    model = cfg.model
-    # Weights come from the checkpoint; an init_cfg might download others.
-    for part in [model, *(v for v in model.values() if isinstance(v, dict))]:
-        part.pop('init_cfg', None)
-    # Outside a runner nothing else says in whose names the config is written.
+    if 'model' not in cfg:
+        raise ValueError(f'detector config {config} has no model')
+    # Outside a runner nothing else says in whose names the config is written. What an
+    # init_cfg names is not loaded: that is for init_weights().
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
-        detector = MODELS.build(model)
+        detector = MODELS.build(cfg.model)
     check_checkpoint(detector, checkpoint, config)
     if checkpoint is not None:
         _load_whole(detector, checkpoint, config)

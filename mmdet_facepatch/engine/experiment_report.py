@@ -63,11 +63,11 @@ def write_experiment(experiment: Experiment, folder: str | Path, data: str,
     ``data``, ``command``, ``seeds``, ``options``, ``held_out``, ``data_sets`` (what
     is reported on, what is optimised on, and what each detector was trained on),
     ``detectors`` (config and checkpoint), ``matrix``, and ``cells``, each with
-    ``name``, ``group`` and ``seed``, ``detector``, ``shows`` ('clean', 'init' or 'attack'), ``paper``,
-    ``numbers``, ``intervals`` (number -> two ends), ``folder`` and ``attack_folder``,
-    and ``manifest``: of evaluation and attack the digest of its config (with which
-    the folder's name ends), of weights, data and patch, the budget, time and
-    software. NaN is null.
+    ``name``, ``group`` and ``seed``, ``detector``, ``shows`` ('clean', 'init' or
+    'attack'), ``paper``, ``numbers``, ``intervals`` (number -> two ends), ``folder``
+    and ``attack_folder``, and ``manifest``: of evaluation and attack the digest of
+    its config (with which the folder's name ends), of weights, data and patch, the
+    budget, time and software. NaN is null.
 
     Args:
         experiment: Its cells need not all be done; those that are not have

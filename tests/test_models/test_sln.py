@@ -8,6 +8,8 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
+from mmdet_facepatch.attack.readers.anchor import head_priors
+
 
 def sample(size, boxes):
     data = DetDataSample(metainfo=dict(
@@ -75,7 +77,7 @@ class TestSLN:
         scores, boxes = sln.bbox_head(sln.extract_feat(torch.zeros(1, 3, 64, 96)))
         assert scores[0].shape == (1, 8, 16, 24)
         assert boxes[0].shape == (1, 16, 16, 24)
-        priors = sln.bbox_head.priors(scores)
+        priors, = head_priors(sln.bbox_head, scores)
         assert priors.shape == (16 * 24 * 4, 4)
         sides = priors[:4, 2] - priors[:4, 0]
         assert sides.tolist() == [16, 32, 64, 128]
@@ -93,7 +95,7 @@ class TestSLN:
         losses = head.loss_by_feat(
             scores, deltas, [data.gt_instances], [data.metainfo])
         torch.manual_seed(5)
-        priors = head.priors(scores)
+        priors, = head_priors(head, scores)
         assigned = head.assigner.assign(
             InstanceData(priors=priors), data.gt_instances).gt_inds
         logits = scores[0].permute(0, 2, 3, 1).reshape(-1, 2)

@@ -103,19 +103,6 @@ class SLNHead(MarginMixin, AnchorHead):
         x = self.shared_convs(x)
         return self.conv_cls(x), self.conv_reg(x)
 
-    def priors(self, cls_scores: list[Tensor]) -> Tensor:
-        """Anchors in the order in which logits are flattened.
-
-        Args:
-            cls_scores: Level maps, each (B, K * (num_classes + 1), H, W).
-
-        Returns:
-            (A, 4) float xyxy, pixels of the padded network input.
-        """
-        sizes = [level.shape[-2:] for level in cls_scores]
-        return torch.cat(self.prior_generator.grid_priors(
-            sizes, dtype=cls_scores[0].dtype, device=cls_scores[0].device))
-
     def flat_logits(self, cls_scores: list[Tensor]) -> Tensor:
         """Class logits as (B, A, num_classes + 1), background last."""
         return _flatten(cls_scores, self.cls_out_channels)
