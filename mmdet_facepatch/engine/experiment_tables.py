@@ -20,6 +20,7 @@ _UNCERTAIN = {
 }
 
 Row = Mapping[str, Any]
+_NOT_THERE: Row = dict(numbers={}, partial=())
 
 
 def experiment_markdown(content: Mapping[str, Any]) -> str:
@@ -58,7 +59,8 @@ def merge_seeds(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
     Returns:
         Rows with ``name``, ``paper``, ``numbers`` (the mean over the seeds that have
-        the number) and ``count``, the number of seeds that were run, 1 without.
+        the number), ``partial`` (the numbers that not all seeds have) and ``count``,
+        the number of seeds that were run, 1 without.
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -67,9 +69,12 @@ def merge_seeds(rows: Iterable[Row]) -> list[dict[str, Any]]:
     for name, members in groups.items():
         done = [row['numbers'] for row in members if row['numbers']]
         keys = dict.fromkeys(key for numbers in done for key in numbers)
+        columns = {key: [numbers.get(key) for numbers in done] for key in keys}
         merged.append(dict(
             name=name, paper=members[0].get('paper') or {}, count=len(done),
-            numbers={key: _mean([n.get(key) for n in done]) for key in keys}))
+            numbers={key: _mean(column) for key, column in columns.items()},
+            partial={key for key, column in columns.items()
+                     if 0 < column.count(None) < len(column)}))
     return merged
 
 
@@ -91,18 +96,18 @@ def _plain_tables(rows: Sequence[Row]) -> list[str]:
             [head for s in subsets for head in (f'{s.capitalize()}, paper',
                                                 f'{s.capitalize()}, ours')],
             {row['name']: [value for s in subsets for value in (
-                row['paper'].get(s, '-'), pair(row['numbers'], s, '0.99'))]
+                row['paper'].get(s, '-'), _pair(row, s, '0.99'))]
              for row in rows}))
     else:
         parts.append(markdown_table(
             'delta 0.99' + _seeds_remark(rows), [s.capitalize() for s in subsets],
-            {row['name']: [pair(row['numbers'], s, '0.99') for s in subsets]
+            {row['name']: [_pair(row, s, '0.99') for s in subsets]
              for row in rows}))
     parts.append(markdown_table(
         'calibrated delta; AF_beta and AP of All' + _seeds_remark(rows),
         [*(s.capitalize() for s in subsets), 'on a patch', *AREAS, 'AP'],
         {row['name']: [
-            *(pair(row['numbers'], s, 'calibrated') for s in subsets),
+            *(_pair(row, s, 'calibrated') for s in subsets),
             number(row['numbers'].get('all/on_patch@calibrated'), '{:.0f}'),
             *(number(row['numbers'].get(f'all/{key}'), '{:.3f}')
               for key in (*AREAS, 'AP'))] for row in rows}))
@@ -111,17 +116,27 @@ def _plain_tables(rows: Sequence[Row]) -> list[str]:
 
 def _seeds_remark(rows: Sequence[Row]) -> str:
     most = max((row['count'] for row in rows), default=1)
-    return f'; means over up to {most} seeds' if most > 1 else ''
+    remark = f'; means over up to {most} seeds' if most > 1 else ''
+    return remark + ('; * of the seeds that have one' if any(
+        row['partial'] for row in rows) else '')
+
+
+def _pair(row: Row, subset: str, delta: str) -> str:
+    """Of a merged row; precision with a star if not all seeds have one."""
+    found = pair(row['numbers'], subset, delta)
+    starred = f'{subset}/precision@{delta}' in row['partial']
+    return found.replace('/', '*/') if starred else found
 
 
 def _matrix_tables(matrix: Mapping[str, Any], rows: Sequence[Row]) -> list[str]:
     """Patches by detectors, at both deltas."""
-    numbers = {row['name']: row['numbers'] for row in rows}
+    merged = {row['name']: row for row in rows}
     detectors = matrix['detectors']
     return [
         markdown_table(f'All, delta {delta}{_seeds_remark(rows)}', detectors, {
-            patch: [pair(numbers.get(matrix_cell(patch, name), {}), 'all', delta)
-                    for name in detectors]
+            patch: [
+                _pair(merged.get(matrix_cell(patch, name), _NOT_THERE), 'all', delta)
+                for name in detectors]
             for patch in matrix['patches']})
         for delta in ('calibrated', '0.99')]
 

@@ -100,7 +100,7 @@ class TestDocument:
             'Findings', 'Table 1', 'Likeness', 'Detectors', 'Not run')]
         assert places == sorted(places)
         assert '3 of 4 cells have been run' in text
-        assert '| noise | 7.3/1.4 | 90.0/2.0 |' in text
+        assert '| noise | 7.3/1.4 | 90.0*/2.0 |' in text
         assert '| coffee | 7.3/1.4 | - |' in text
         assert '| noise, seed 0 | 90.0 | 1.0 [0.0, 3.0] |' in text
         assert ('| noise, mean (lowest..highest) | 90.0 (90.0..90.0), 1 of 2 without | '
@@ -211,6 +211,18 @@ def test_means_over_seeds():
     tables = experiment_tables(dict(cells=rows, matrix=None))
     assert 'means over up to 2 seeds' in tables[0]
     assert tables[-1].count('| b, seed') == 2
+
+
+def test_mean_of_fewer_seeds_is_marked():
+    """With one seed nothing was detected, so that it has no precision."""
+    rows = [row('b, seed 0', 0.1, 'b', 0), row('b, seed 1', 0.0, 'b', 1), row('c', 0.2)]
+    rows[1]['numbers']['all/precision@calibrated'] = None
+    tables = experiment_tables(dict(cells=rows, matrix=None))
+    table = next(table for table in tables if table.startswith('**calibrated'))
+    assert table.startswith(
+        '**calibrated delta; AF_beta and AP of All; means over up to 2 seeds; * of the '
+        'seeds that have one**')
+    assert '| b | 90.0*/5.0 |' in table and '| c | 90.0/20.0 |' in table
 
 
 def test_matrix_of_seeds():
