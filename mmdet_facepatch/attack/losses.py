@@ -64,17 +64,27 @@ def focal_adversarial_objective(
     return adversarial_objective(weights * log_scores, avg_factor)
 
 
+def _checked_weight(loss: nn.Module, weight: float) -> float:
+    if not 0 < weight < math.inf:
+        raise ValueError(f'{type(loss).__name__}: loss_weight must be positive and '
+                         f'finite, got {weight}')
+    return weight
+
+
 @MODELS.register_module()
 class AdversarialLoss(nn.Module):
     """What an optimiser minimises so that :func:`adversarial_objective` grows.
 
     Args:
-        loss_weight: Factor on the loss.
+        loss_weight: Factor on the loss, > 0.
+
+    Raises:
+        ValueError: If ``loss_weight`` is not positive: the patch would attract.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
-        self.loss_weight = loss_weight
+        self.loss_weight = _checked_weight(self, loss_weight)
 
     def forward(self, log_scores: Tensor,
                 avg_factor: Tensor | float | None = None) -> Tensor:
@@ -100,10 +110,11 @@ class FocalAdversarialLoss(nn.Module):
         gamma: Focusing parameter, >= 0; 2 in the paper.
         detach_weight: Hold the weight ``S^gamma`` constant (default), or let
             the gradient flow through it, as equation 2 taken literally does.
-        loss_weight: Factor on the loss.
+        loss_weight: Factor on the loss, > 0.
 
     Raises:
-        ValueError: If ``gamma`` is negative or not finite.
+        ValueError: If ``gamma`` is negative or not finite, or ``loss_weight`` not
+            positive.
     """
 
     def __init__(self, gamma: float = 2.0, detach_weight: bool = True,
@@ -114,7 +125,7 @@ class FocalAdversarialLoss(nn.Module):
                              f'least 0, got {gamma}')
         self.gamma = gamma
         self.detach_weight = detach_weight
-        self.loss_weight = loss_weight
+        self.loss_weight = _checked_weight(self, loss_weight)
 
     def forward(self, log_scores: Tensor,
                 avg_factor: Tensor | float | None = None) -> Tensor:

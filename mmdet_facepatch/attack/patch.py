@@ -31,7 +31,7 @@ def parse_size(size: Size) -> tuple[int, int]:
     Raises:
         ValueError: If it is not one or two positive integers.
     """
-    pair = (size, size) if isinstance(size, int) else tuple(size)
+    pair = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(pair) != 2 or not all(isinstance(v, int) and v > 0 for v in pair):
         raise ValueError(
             f'patch size {size!r} must be a positive integer or (height, width)'
@@ -182,6 +182,8 @@ def initial_pixels(size: Size, init: dict) -> Tensor:
     Raises:
         ValueError: If the type is not known or a value is unfit.
     """
+    if not isinstance(init, Mapping):
+        raise ValueError(f"patch init {init!r} must be a dict, as dict(type='noise')")
     options = dict(init)
     kind = options.pop('type', None)
     if kind not in _INITS:

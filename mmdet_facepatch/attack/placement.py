@@ -43,7 +43,7 @@ def check_center(center: Center) -> Center:
                 '(cx, cy) in fractions of the face width and height'
             )
         return center
-    pair = tuple(float(v) for v in center)
+    pair = tuple(float(v) for v in center) if isinstance(center, Sequence) else ()
     if len(pair) != 2 or not all(abs(v) < COORDINATE_LIMIT for v in pair):
         raise ValueError(
             f'patch center {center!r} must be a name ({", ".join(_PLACES)}) or two '

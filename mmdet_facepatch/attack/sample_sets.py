@@ -80,8 +80,8 @@ def patch_combination_samples(
 
 def _check_unit(name: str, **values: float) -> None:
     for key, value in values.items():
-        if not 0 <= value < 1:
-            raise ValueError(f'{name}: {key} must be in [0, 1), got {value}')
+        if not isinstance(value, (int, float)) or not 0 <= value < 1:
+            raise ValueError(f'{name}: {key} must be in [0, 1), got {value!r}')
 
 
 @TASK_UTILS.register_module()

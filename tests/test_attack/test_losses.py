@@ -177,3 +177,10 @@ def test_configs_name_set_and_loss(name, loss):
 def test_unfit_gamma(gamma):
     with pytest.raises(ValueError, match='FocalAdversarialLoss: gamma'):
         MODELS.build(dict(type='FocalAdversarialLoss', gamma=gamma))
+
+
+@pytest.mark.parametrize('kind', ['AdversarialLoss', 'FocalAdversarialLoss'])
+@pytest.mark.parametrize('weight', [0, -1.0, math.inf, math.nan])
+def test_a_weight_that_is_not_positive(kind, weight):
+    with pytest.raises(ValueError, match=f'{kind}: loss_weight must be positive'):
+        MODELS.build(dict(type=kind, loss_weight=weight))

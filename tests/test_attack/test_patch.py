@@ -94,6 +94,7 @@ def test_image_may_be_an_exact_file(tmp_path):
     [
         (dict(type='zeros'), "type 'zeros'; known: constant, face, image, noise"),
         (dict(seed=0), 'type None; known'),
+        ('noise', "init 'noise' must be a dict"),
         (dict(type='noise', low=-0.1), 'not within'),
         (dict(type='noise', low=0.6, high=0.5), 'not within'),
         (dict(type='noise', high=255), 'not within'),
@@ -112,7 +113,7 @@ def test_unknown_option_of_an_init_is_named():
         UniversalPatch(init=dict(type='noise', sead=0))
 
 
-@pytest.mark.parametrize('size', [0, (3,), (4, -1), (4.0, 4), (1, 2, 3)])
+@pytest.mark.parametrize('size', [0, 4.0, (3,), (4, -1), (4.0, 4), (1, 2, 3)])
 def test_bad_size(size):
     with pytest.raises(ValueError, match='patch size'):
         UniversalPatch(size=size)

@@ -151,6 +151,7 @@ def test_scale_outside_its_range(scale):
     [
         ('forehead', "unknown patch center 'forehead'; known: top, top_middle"),
         ((0.5,), 'two finite numbers'),
+        (0.5, 'two finite numbers'),
         ((0.5, math.nan), 'two finite numbers'),
         ((0.5, math.inf), 'two finite numbers'),
     ],

@@ -110,6 +110,8 @@ def test_unfit_threshold(kind):
     key = 'iou_thr' if kind == 'PatchIoUSampleSet' else 'score_thr'
     with pytest.raises(ValueError, match=f'{kind}: {key}'):
         TASK_UTILS.build({'type': kind, key: 1.0})
+    with pytest.raises(ValueError, match=f"{kind}: {key} .*, got '0.5'"):
+        TASK_UTILS.build({'type': kind, key: '0.5'})
 
 
 def test_objective_and_its_gradient_by_hand():

@@ -49,7 +49,7 @@ class AnchorCandidateReader(DenseCandidateReader):
         class_id: Target class; faces are class 0.
 
     Raises:
-        ValueError: If ``class_id`` is negative.
+        ValueError: If ``class_id`` is no integer from 0 on.
     """
 
     def read_head(self, head: Any, features: Sequence[Tensor],

@@ -136,9 +136,10 @@ def detection_head(detector: Any) -> Any:
 
 
 def checked_class_id(reader: object, class_id: int) -> int:
-    """The class id, or a ValueError that names the reader if it is negative."""
-    if class_id < 0:
-        raise ValueError(f'{type(reader).__name__}: class_id {class_id} is negative')
+    """The class id, or a ValueError that names the reader if it is none."""
+    if not isinstance(class_id, int) or class_id < 0:
+        raise ValueError(f'{type(reader).__name__}: class_id must be an integer from 0 '
+                         f'on, got {class_id!r}')
     return class_id
 
 
@@ -153,7 +154,7 @@ class CandidateReader(ABC):
         class_id: Target class; faces are class 0.
 
     Raises:
-        ValueError: If ``class_id`` is negative.
+        ValueError: If ``class_id`` is no integer from 0 on.
     """
 
     def __init__(self, class_id: int = 0) -> None:
@@ -234,7 +235,7 @@ class AutoCandidateReader:
         class_id: Target class; faces are class 0.
 
     Raises:
-        ValueError: If ``class_id`` is negative.
+        ValueError: If ``class_id`` is no integer from 0 on.
     """
 
     def __init__(self, class_id: int = 0) -> None:

@@ -38,7 +38,7 @@ class QueryCandidateReader(CandidateReader):
         class_id: Target class; faces are class 0.
 
     Raises:
-        ValueError: If ``class_id`` is negative.
+        ValueError: If ``class_id`` is no integer from 0 on.
     """
 
     def read(self, detector: Any, inputs: Tensor,

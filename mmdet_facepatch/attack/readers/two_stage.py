@@ -102,7 +102,7 @@ class TwoStageCandidateReader(CandidateReader):
             without a score threshold takes its samples mostly from them.
 
     Raises:
-        ValueError: If ``class_id`` is negative.
+        ValueError: If ``class_id`` is no integer from 0 on.
     """
 
     def __init__(self, class_id: int = 0, with_rpn: bool = False) -> None:
