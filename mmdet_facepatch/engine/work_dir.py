@@ -71,8 +71,10 @@ def claim_work_dir(cfg: Config, purposes: Sequence[str],
             records = [stack.enter_context(_Record(folder, purpose))
                        for purpose in purposes]
             contents = [_content(cfg, purpose) for purpose in purposes]
-            if not (overwrite or _goes_on(cfg, folder)):
-                for record, content in zip(records, contents, strict=True):
+            for record, content in zip(records, contents, strict=True):
+                if _goes_on(cfg, folder):
+                    record.warn_of_changes(content)
+                elif not overwrite:
                     record.refuse_loss(content)
             for record, content in zip(records, contents, strict=True):
                 record.write(content, finished=False)
@@ -148,6 +150,22 @@ class _Record:
             finished=finished, config=content), self.file)
         self.file.flush()
 
+    def _differing(self, content: Any) -> list[str]:
+        """Keys in which the last run's config was another."""
+        config = self._read().get('config') or {}
+        return [key for key in content if content[key] != config.get(key)]
+
+    def warn_of_changes(self, content: Any) -> None:
+        """Say where a run goes on with another config than it began with."""
+        changed = [key for key in self._differing(content) if key != 'load_from']
+        if not self._read():
+            return
+        if changed:
+            warnings.warn(
+                f'the run in work dir {self.folder} goes on with another config than '
+                f'it began with ({", ".join(changed)} differ); its results are of '
+                'both', stacklevel=2)
+
     def refuse_loss(self, content: Any) -> None:
         """See to it that no results are lost to a run with this config.
 
@@ -159,8 +177,7 @@ class _Record:
         if not found:
             return
         earlier = self._read()
-        config = earlier.get('config') or {}
-        differing = [key for key in content if content[key] != config.get(key)]
+        differing = self._differing(content)
         if not earlier:
             reason = 'of a run that left no record of its config'
         elif differing:

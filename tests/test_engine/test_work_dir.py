@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,16 @@ class TestInUse:
                 tell()
                 time.sleep(60)
         return fork(body)
+
+    def test_going_on_with_another_config_is_told(self, tmp_path):
+        run(config(tmp_path), write=['patch.npy'])
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            run(config(tmp_path, resume=True))
+        changed = config(tmp_path, resume=True, load_from=str(tmp_path / 'epoch_1.pth'))
+        changed.model.type = 'Y'
+        with pytest.warns(UserWarning, match=r'than it began with \(model differ\)'):
+            run(changed)
 
     @pytest.mark.parametrize('resume', [False, True])
     def test_a_second_run_is_refused(self, tmp_path, resume):
