@@ -16,7 +16,9 @@ from mmdet_facepatch.attack import load_patch
 from mmdet_facepatch.engine import (
     Experiment,
     SavedEvaluations,
+    experiment_figures,
     load_attack_record,
+    load_numbers,
 )
 from mmdet_facepatch.engine.data_split import image_ids
 from mmdet_facepatch.engine.experiment_figures import write_figures
@@ -31,6 +33,7 @@ from mmdet_facepatch.results import (
     write_findings,
 )
 from mmdet_facepatch.results.checks import paired_difference
+from mmdet_facepatch.visualization import plot_f_beta
 
 DATA = 'same_data'
 
@@ -99,6 +102,29 @@ class TestCourse:
                 # Four cells in rows of three.
                 assert figure.width > 3 * picture.width
                 assert 2 * picture.height < figure.height < 3 * picture.height
+
+    def test_curves_of_seeds_are_their_mean(self, finished, experiment_file, tmp_path,
+                                            monkeypatch):
+        """Four cells, of which two are seeds of one: three curves."""
+        cfg = Config.fromfile(experiment_file)
+        cfg.figure = 'f_beta'
+        cfg.dump(tmp_path / 'other.py')
+        experiment = Experiment(
+            str(tmp_path / 'other.py'), Config(dict(work_dir=None)), finished[1])
+        for cell in experiment.all_cells[2:]:
+            cell['group'] = 'both'
+        drawn = []
+        monkeypatch.setattr(
+            experiment_figures, 'plot_f_beta',
+            lambda *args: drawn.append(args) or plot_f_beta(*args))
+        jobs = experiment.finished()
+        write_figures(experiment, jobs, tmp_path)
+        (_, curves, areas), = drawn
+        assert list(curves[0.5]) == list(areas[0.5]) == ['clean', 'noise', 'both']
+        one, two = (load_numbers(jobs[name])['all/AF0.5'] for name in (
+            'patch', 'smaller'))
+        assert one != two
+        assert areas[0.5]['both'] == pytest.approx((one + two) / 2)
 
     def test_matches_are_those_of_the_report(self, finished, table):
         """What ranks are drawn from counts as the report does."""
