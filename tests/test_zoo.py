@@ -8,6 +8,8 @@ from mmengine.runner import CheckpointLoader
 
 from mmdet_facepatch import zoo
 from mmdet_facepatch.attack import build_frozen_detector
+from mmdet_facepatch.engine import Experiment, data_config
+from mmdet_facepatch.engine.published_attacks import published_patches
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
@@ -43,6 +45,19 @@ def test_published_files_are_told_from_others(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r'x\.pth has the SHA-256 [0-9a-f]{64}'):
         zoo.load_from_zoo('facepatch://x')
     assert zoo.load_from_zoo('facepatch://y')['state_dict']['w'].sum() == 3
+
+
+def test_patches_are_of_the_present_configs(widerface_root, tmp_path, monkeypatch):
+    """Of each attack of the experiment, with its weights and its images."""
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'WIDERFace').symlink_to(widerface_root)
+    monkeypatch.chdir(tmp_path)
+    experiment = Experiment(
+        str(CONFIGS / 'experiments' / 'zoo_patches.py'),
+        data_config('subset', CONFIGS), tmp_path)
+    attacks = {job.digest for job in experiment.first_jobs() if job.kind == 'attack'}
+    assert len(attacks) == 48
+    assert set(published_patches(zoo.PATCHES)) == attacks
 
 
 def test_there_is_one():

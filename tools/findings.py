@@ -1,7 +1,8 @@
 """Judge the paper's findings on experiments that are finished.
 
 Nothing is run: the saved detections of the experiments' cells are compared on the
-same resampled images. What was not run is 'not measured'.
+same resampled images. What was not run is 'not measured'; what was run on another
+machine keeps the result that it had.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ def main() -> None:
     parser.add_argument('--data', default='subset', help='data of the experiments')
     parser.add_argument('--work-dir', default='work_dirs/experiments',
                         help='folder of all experiments')
+    parser.add_argument('--results', default=str(ROOT / '.results'),
+                        help='folder of what is kept, for what the work dir has not')
     args = parser.parse_args()
-    content = judge_findings(args.config, args.work_dir, args.data, ROOT)
+    content = judge_findings(args.config, args.work_dir, args.data, ROOT, args.results)
     folder = table_folder(args.work_dir, args.config, args.data)
     print(write_findings(content, folder))
     print(f'\nfindings.json and findings.md are in {folder}')

@@ -61,6 +61,11 @@ class Job:
     identity: Mapping[str, Any] = field(repr=False)
 
     @property
+    def digest(self) -> str:
+        """Of its content; the folder's name ends with it."""
+        return content_digest(self.identity)
+
+    @property
     def done(self) -> bool:
         """Whether it has been run to its end, with this very content."""
         path = self.folder / DONE
@@ -91,13 +96,15 @@ class Job:
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content)
 
-    def finish(self, seconds: float | None = None) -> None:
+    def finish(self, seconds: float | None = None,
+               versions: Mapping[str, str] | None = None) -> None:
         """Mark it as done; only after its run has succeeded.
 
         Args:
             seconds: Time that the run took, of an interrupted one the last part.
+            versions: Of the software that ran it, this machine's by default.
         """
-        run = dict(versions=software_versions(), seconds=seconds)
+        run = dict(versions=versions or software_versions(), seconds=seconds)
         write_atomically(self.folder / RUN, f'{json.dumps(run, indent=2)}\n'.encode())
         content = json.dumps(self.identity, indent=2, sort_keys=True)
         write_atomically(self.folder / DONE, f'{content}\n'.encode())

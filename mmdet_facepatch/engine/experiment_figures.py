@@ -178,7 +178,9 @@ def _draw_evolution(experiment: Experiment, jobs: Mapping[str, Job],
         attack = experiment.finished_attack(cell)
         if attack is None:
             continue
-        files = sorted((attack.folder / 'patches').glob('epoch_*.png'))
+        # Of a patch that was published there is its end only.
+        files = sorted((attack.folder / 'patches').glob('epoch_*.png')) or [
+            attack.folder / 'patch.png']
         count = min(5, len(files))
         picked = [files[round(i)] for i in np.linspace(0, len(files) - 1, count)]
         titles = [f'{cell["name"]}, {file.stem.replace("_", " ")}' for file in picked]

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from ..zoo import PATCHES
 from .config import data_config
 from .experiment import Experiment, Job
 from .experiment_report import seeds_to_show, table_folder, write_experiment
+from .published_attacks import take_published
 
 
 def experiment_parser(description: str | None) -> argparse.ArgumentParser:
@@ -36,6 +38,11 @@ def experiment_parser(description: str | None) -> argparse.ArgumentParser:
         help="of the attacks, in place of the config's: each cell with an attack "
         'becomes one for each seed. The table keeps those that it has')
     parser.add_argument('--jobs', type=int, default=1, help='runs at the same time')
+    parser.add_argument(
+        '--published', nargs='?', const=str(PATCHES), metavar='FOLDER',
+        help='take patches that were published in FOLDER (default: those in the '
+        'package) in place of running their attacks, where all that an attack depends '
+        'on is the same')
     parser.add_argument(
         '--commands', action='store_true',
         help='run nothing; print a command for each run that can start now, for a '
@@ -110,6 +117,9 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
     experiment = _build(args, root, args.seeds)
     if args.cells:
         experiment.select(args.cells)
+    if args.published:
+        for job in take_published(experiment.first_jobs(), args.published):
+            print(f'published {job.name}: {job.folder}', flush=True)
     if args.commands or args.job:
         ready = [*experiment.first_jobs(), *experiment.ready_evaluations()]
         if args.commands:

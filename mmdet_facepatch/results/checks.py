@@ -35,6 +35,10 @@ def _listed(names: Names) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
+def _rows(evidence: Evidence, experiment: str, cells: Sequence[str]) -> list[Row]:
+    return [row for cell in cells for row in evidence.rows(experiment, cell)]
+
+
 def _null(value: float) -> float | None:
     return None if math.isnan(value) else value
 
@@ -125,6 +129,11 @@ class PairedCheck:
         self.margin, self.factor = margin, factor
         self.reference_experiment = reference_experiment or experiment
 
+    def rows(self, evidence: Evidence) -> list[Row]:
+        """All that it reads."""
+        return [*_rows(evidence, self.experiment, self.cells),
+                *_rows(evidence, self.reference_experiment, self.references)]
+
     def run(self, evidence: Evidence) -> list[Result]:
         """All comparisons; those that cannot be made are 'not measured'."""
         results = []
@@ -176,6 +185,10 @@ class OrderCheck:
         self.statement, self.experiment = statement, experiment
         self.cells, self.lowest, self.number = list(cells), lowest, number
         self.expect = 'below'
+
+    def rows(self, evidence: Evidence) -> list[Row]:
+        """All that it reads."""
+        return _rows(evidence, self.experiment, self.cells)
 
     def run(self, evidence: Evidence) -> list[Result]:
         """One result for each seed that all cells have."""
@@ -245,6 +258,10 @@ class SimilarityCheck:
                              f"'change', got {of!r}, and two cells are needed")
         self.statement, self.experiment = statement, experiment
         self.cells, self.of, self.least = list(cells), of, least
+
+    def rows(self, evidence: Evidence) -> list[Row]:
+        """All that it reads."""
+        return _rows(evidence, self.experiment, self.cells)
 
     def run(self, evidence: Evidence) -> list[Result]:
         """One result for each two cells and seed."""

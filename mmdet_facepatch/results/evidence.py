@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..attack import load_patch
+from ..engine.digests import content_digest
 from ..engine.experiment_report import table_folder
 from ..engine.saved_evaluations import SavedEvaluations
 from ..evaluation import FaceEvaluation
 
 Row = Mapping[str, Any]
+
+
+class NotHereError(FileNotFoundError):
+    """A run that a table tells of is not on this machine."""
 
 
 class Evidence:
@@ -24,10 +29,14 @@ class Evidence:
     Args:
         work_dir: Folder of all experiments.
         data: Name of the data, or path of its config.
+        kept: Folder of kept results, as ``.results``; it has the tables of
+            experiments that the work dir has not.
     """
 
-    def __init__(self, work_dir: str | Path, data: str) -> None:
+    def __init__(self, work_dir: str | Path, data: str,
+                 kept: str | Path | None = None) -> None:
         self.work_dir, self.data = Path(work_dir), data
+        self.kept = Path(kept) if kept is not None else None
         self.tables: dict[str, dict[str, Any] | None] = {}
         self._saved = SavedEvaluations()
 
@@ -57,7 +66,11 @@ class Evidence:
         return found
 
     def evaluation(self, row: Row) -> FaceEvaluation:
-        """The evaluation behind a row, with its replicates."""
+        """The evaluation behind a row, with its replicates.
+
+        Raises:
+            NotHereError: If it was run elsewhere.
+        """
         return self._saved(self._folder('evaluation', row['folder']))
 
     def patch(self, row: Row) -> NDArray[np.float32]:
@@ -65,25 +78,71 @@ class Evidence:
         return load_patch(self.attack_folder(row) / 'patch.npy').numpy()
 
     def initial_patch(self, row: Row) -> NDArray[np.float32]:
-        """What the patch of a row started from, in 8 bits, (3, H, W) in [0, 1]."""
+        """What the patch of a row started from, in 8 bits, (3, H, W) in [0, 1].
+
+        Raises:
+            NotHereError: If it was run elsewhere; published patches are their end.
+        """
         start = self.attack_folder(row) / 'patches' / 'epoch_0000.png'
+        if not start.is_file():
+            raise NotHereError(f'{start} is not on this machine; run the attack')
         return load_patch(start).numpy()
 
     def attack_folder(self, row: Row) -> Path:
-        """Work dir of a row's attack."""
+        """Work dir of a row's attack.
+
+        Raises:
+            NotHereError: If it was run elsewhere.
+        """
         return self._folder('attack', row['attack_folder'])
 
     def _folder(self, kind: str, recorded: str) -> Path:
         # What is recorded is relative to the repository, or the last part only.
-        return self.work_dir / kind / Path(recorded).name
+        folder = self.work_dir / kind / Path(recorded).name
+        if not folder.is_dir():
+            raise NotHereError(f'{folder} is not on this machine; run its experiment')
+        return folder
+
+    def table_path(self, experiment: str) -> Path:
+        """The table of an experiment, which need not be there.
+
+        Args:
+            experiment: Name of its config, without folder and suffix.
+
+        Returns:
+            That of the work dir; if it has none, the one that is kept.
+        """
+        folder = table_folder(self.work_dir, experiment, self.data)
+        own = folder / 'table.json'
+        if own.is_file() or self.kept is None:
+            return own
+        return self.kept / folder.name / 'table.json'
 
     def _table(self, experiment: str) -> dict[str, Any] | None:
         if experiment not in self.tables:
-            path = table_folder(self.work_dir, experiment, self.data) / 'table.json'
+            path = self.table_path(experiment)
             self.tables[experiment] = (
                 json.loads(path.read_text(encoding='utf-8')) if path.is_file()
                 else None)
         return self.tables[experiment]
+
+
+def rows_digest(rows: Iterable[Row]) -> str:
+    """12 hexadecimal digits of what rows of tables rest on.
+
+    Args:
+        rows: Names, seeds, runs, saved detections and patches count; numbers and
+            what else a table has follow from these.
+    """
+    found = []
+    for row in rows:
+        manifest = row.get('manifest') or {}
+        found.append([
+            row['name'], row['seed'],
+            *(row[key] and Path(row[key]).name for key in ('folder', 'attack_folder')),
+            (manifest.get('evaluation') or {}).get('predictions'),
+            (manifest.get('attack') or {}).get('patch')])
+    return content_digest(found)
 
 
 def pair_rows(cells: list[Row], references: list[Row]) -> list[tuple[Row, Row]]:

@@ -15,7 +15,7 @@ from ..engine.experiment_report import table_folder
 from ..engine.experiment_tables import markdown_table
 from ..engine.manifest import portable, software_versions
 from ..files import write_atomically
-from .evidence import Evidence
+from .evidence import Evidence, NotHereError, rows_digest
 from .verdicts import NOT_MEASURED, base, summarise
 
 #: Version of findings.json.
@@ -24,9 +24,12 @@ SCHEMA_VERSION = 1
 NAMED = 4
 
 
-def judge_findings(path: str, work_dir: str | Path, data: str,
-                   root: str | Path) -> dict[str, Any]:
+def judge_findings(path: str, work_dir: str | Path, data: str, root: str | Path,
+                   kept: str | Path | None = None) -> dict[str, Any]:
     """Run the checks of all findings.
+
+    A check whose runs are not on this machine keeps the result that it had, if it is
+    the same check of the same runs, detections and patches.
 
     Args:
         path: Config with ``title`` and ``findings``, each with ``key``, ``claim`` and
@@ -34,24 +37,30 @@ def judge_findings(path: str, work_dir: str | Path, data: str,
         work_dir: Folder of all experiments, as of ``tools/experiment.py``.
         data: Name of the data that they were run on.
         root: Folder of the repository, to which paths are relative.
+        kept: Folder of kept results, as ``.results``: tables and findings that the
+            work dir has not.
 
     Returns:
         Content of ``findings.json``: ``kind`` 'findings', ``title``, ``config``,
         ``data``, ``command``, ``findings`` (each with ``verdict`` and ``checks``,
-        each with ``statement``, ``verdict`` and ``results``), and ``manifest``
-        (digests of the config and of the tables that were read, versions).
+        each with ``statement``, ``verdict``, ``results``, the digests ``config`` and
+        ``rests_on`` (of its runs), and ``versions`` of the software that judged it),
+        and ``manifest`` (digests of the config and of the tables that were read,
+        versions).
 
     Raises:
-        FileNotFoundError: If there is no such config.
+        FileNotFoundError: If there is no such config, or neither a check's runs nor
+            an earlier result of theirs.
         ValueError: If a check is misspelt.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {path} of findings does not exist')
     cfg = Config.fromfile(path).to_dict()
-    evidence = Evidence(work_dir, data)
-    findings = [_judge(finding, evidence) for finding in cfg['findings']]
+    evidence = Evidence(work_dir, data, kept)
+    earlier = _earlier_checks(table_folder(work_dir, path, data), kept)
+    findings = [_judge(finding, evidence, earlier) for finding in cfg['findings']]
     name = portable(str(Path(path).absolute()), root)
-    tables = {name: table_folder(work_dir, name, data) / 'table.json'
+    tables = {name: evidence.table_path(name)
               for name, table in evidence.tables.items() if table is not None}
     return portable(dict(
         schema_version=SCHEMA_VERSION, kind='findings', title=cfg['title'],
@@ -119,20 +128,52 @@ def _missing(checks: Sequence[Mapping[str, Any]]) -> str:
     return f'Not measured, {". ".join(parts)}.'
 
 
-def _judge(finding: Mapping[str, Any], evidence: Evidence) -> dict[str, Any]:
-    checks = []
-    for config in finding['checks']:
-        check = TASK_UTILS.build(config)
-        results = check.run(evidence)
-        checks.append(dict(
-            type=config['type'], statement=check.statement,
-            **{key: getattr(check, key, None)
-               for key in ('number', 'expect', 'margin', 'factor')},
-            verdict=summarise([r['verdict'] for r in results], 'comparisons'),
-            results=results))
+def _earlier_checks(folder: Path, kept: str | Path | None) -> dict[tuple, dict]:
+    """Checks that were judged before, by what they ask and what they rest on.
+
+    Args:
+        folder: Of the findings in the work dir.
+        kept: Folder of kept results.
+    """
+    places = [folder] if kept is None else [Path(kept) / folder.name, folder]
+    found = {}
+    for path in (place / 'findings.json' for place in places):
+        if path.is_file():
+            content = json.loads(path.read_text(encoding='utf-8'))
+            checks = [c for finding in content['findings'] for c in finding['checks']]
+            found.update({(check['config'], check['rests_on']): check
+                          for check in checks})
+    return found
+
+
+def _judge(finding: Mapping[str, Any], evidence: Evidence,
+           earlier: Mapping[tuple, dict]) -> dict[str, Any]:
+    checks = [_judge_check(config, evidence, earlier) for config in finding['checks']]
     return dict(key=finding['key'], claim=finding['claim'],
                 verdict=summarise([check['verdict'] for check in checks]),
                 checks=checks)
+
+
+def _judge_check(config: Mapping[str, Any], evidence: Evidence,
+                 earlier: Mapping[tuple, dict]) -> dict[str, Any]:
+    check = TASK_UTILS.build(config)
+    identity = dict(config=content_digest(config),
+                    rests_on=rows_digest(check.rows(evidence)))
+    try:
+        results = check.run(evidence)
+    except NotHereError as error:
+        known = earlier.get(tuple(identity.values()))
+        if known is None:
+            raise NotHereError(
+                f'{check.statement}: {error}; of these runs no earlier result is '
+                'kept') from error
+        return known
+    return dict(
+        type=config['type'], statement=check.statement,
+        **{key: getattr(check, key, None)
+           for key in ('number', 'expect', 'margin', 'factor')},
+        verdict=summarise([r['verdict'] for r in results], 'comparisons'),
+        results=results, **identity, versions=software_versions())
 
 
 def _measured(check: Mapping[str, Any]) -> str:

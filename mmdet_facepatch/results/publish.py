@@ -21,6 +21,7 @@ from ..engine.digests import (
     detector_file_digest,
     file_digest,
 )
+from ..engine.experiment import DONE
 from ..engine.manifest import describe_data, portable
 from ..evaluation import load_report
 from ..files import write_atomically
@@ -65,8 +66,11 @@ def patch_manifest(folder: str | Path, root: str | Path, command: str,
         report: Main numbers of the patch by name, and what they are of.
 
     Returns:
-        ``kind`` 'patch', ``command``, ``config``, ``config_digest``, ``detector``
-        (path of its config, checkpoint, ``weights_sha256``; of an ensemble a list),
+        ``kind`` 'patch', ``command``, ``job`` (digest of all that an attack of an
+        experiment depends on, None of another; ``--published`` of
+        ``tools/experiment.py`` finds the patch by it), ``config``,
+        ``config_digest``, ``detector`` (path of its config, checkpoint,
+        ``weights_sha256``; of an ensemble a list),
         ``data`` (what is optimised on, with ``digest``), ``seed``, ``steps``,
         ``epochs``, ``seconds``, ``device``, ``versions``, ``convergence`` and
         ``report``.
@@ -79,7 +83,7 @@ def patch_manifest(folder: str | Path, root: str | Path, command: str,
     config = {key: cfg.get(key) for key in CONFIG_KEYS}
     dataset = cfg['train_dataloader']['dataset']
     return portable(dict(
-        schema_version=SCHEMA_VERSION, kind=KIND, command=command,
+        schema_version=SCHEMA_VERSION, kind=KIND, command=command, job=_job(folder),
         **summarise_record(record), detector=_detectors(cfg['model']['detector']),
         data=dict(describe_data(dataset) or {}, digest=data_digest(dataset)),
         config_digest=content_digest(json.loads(json.dumps(by_content(config)))),
@@ -184,6 +188,12 @@ def publish_experiment(table: str | Path, work_dir: str | Path, out: str | Path,
         written += publish_patch(
             folder, out, name, patch_manifest(folder, root, command, report))
     return written
+
+
+def _job(folder: str | Path) -> str | None:
+    """Digest of an attack of an experiment, as the experiment names it."""
+    path = Path(folder) / DONE
+    return content_digest(json.loads(path.read_text())) if path.is_file() else None
 
 
 def _detectors(detector: Any) -> Any:

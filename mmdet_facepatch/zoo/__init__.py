@@ -20,6 +20,8 @@ from ..weights import read_checkpoint
 
 SCHEME = 'facepatch://'
 FOLDER = Path(__file__).parent
+#: Finished patches, with manifests; :mod:`mmdet_facepatch.results.publish`.
+PATCHES = FOLDER / 'patches'
 DIGESTS = 'sha256.json'
 
 

@@ -22,6 +22,7 @@ from mmdet_facepatch.engine import (
 )
 from mmdet_facepatch.engine.data_split import image_ids
 from mmdet_facepatch.engine.experiment_figures import write_figures
+from mmdet_facepatch.engine.published_attacks import take_published
 from mmdet_facepatch.evaluation import average_precision, load_report
 from mmdet_facepatch.results import (
     Evidence,
@@ -346,6 +347,125 @@ class TestPublished:
         manifest = json.loads((tmp_path / 'mine.json').read_text())
         assert manifest['command'] == 'python tools/attack.py job.py'
         assert manifest['report'] is None
+
+
+class TestTakenPatches:
+    """Published patches in place of their attacks."""
+
+    @pytest.fixture
+    def published(self, finished, table, tmp_path):
+        publish_experiment(table, finished[1], tmp_path / 'out', table.parents[2])
+        return tmp_path / 'out'
+
+    @pytest.fixture
+    def jobs(self, experiment_file, tmp_path):
+        experiment = Experiment(
+            str(experiment_file), Config(dict(work_dir=None)), tmp_path / 'new')
+        return experiment.first_jobs()
+
+    def test_gives_the_same_table(self, finished, table, published, experiment_file,
+                                  run, tmp_path):
+        """Elsewhere, without its attack; and it can be published again."""
+        done = run('experiment.py', experiment_file, '--data',
+                   experiment_file.parent / 'same_data.py', '--work-dir',
+                   tmp_path / 'new', '--published', published)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert 'published iou sln ' in done.stdout
+        assert '\nattack ' not in done.stdout
+        new = tmp_path / 'new' / 'tables' / table.parent.name / 'table.json'
+        one, two = (json.loads(path.read_text())['cells'] for path in (table, new))
+        for row, other in zip(one, two, strict=True):
+            assert row['name'] == other['name']
+            assert row['numbers'] == other['numbers']
+            if row['attack_folder']:
+                assert row['manifest']['attack'] == other['manifest']['attack']
+        assert (new.parent / 'convergence.png').read_bytes() == (
+            table.parent / 'convergence.png').read_bytes()
+        publish_experiment(new, tmp_path / 'new', tmp_path / 'again', tmp_path)
+        first, second = (json.loads((folder / 'patch.json').read_text())
+                         for folder in (published, tmp_path / 'again'))
+        # The paths of this test differ.
+        for key in ('job', 'files', 'steps', 'seconds', 'versions', 'convergence',
+                    'data', 'config_digest', 'report'):
+            assert first[key] == second[key], key
+
+    def test_only_of_the_same_content(self, published, jobs, experiment_file,
+                                      tmp_path):
+        longer = Experiment(
+            str(experiment_file), Config(dict(work_dir=None)), tmp_path / 'new',
+            {'train_cfg.max_epochs': 3})
+        assert take_published(longer.first_jobs(), published) == []
+        clean, attack = jobs
+        assert take_published([clean, attack], published) == [attack]
+        assert attack.done and not clean.done
+        assert take_published([clean, attack], published) == []
+
+    @pytest.mark.parametrize('name', ['patch.png', 'patch.npy'])
+    def test_damaged_patch(self, published, jobs, name):
+        file = published / name
+        file.write_bytes(file.read_bytes()[:-1])
+        with pytest.raises(ValueError, match='damaged or another patch'):
+            take_published(jobs, published)
+        assert not any(job.done or job.folder.exists() for job in jobs)
+
+    def test_damaged_manifest(self, published, jobs):
+        path = published / 'patch.json'
+        manifest = json.loads(path.read_text())
+        del manifest['convergence']['epochs']
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(ValueError, match="patch.json: .* needs 'epochs'"):
+            take_published(jobs, published)
+        del manifest['job']
+        path.write_text(json.dumps(manifest))
+        with pytest.raises(FileNotFoundError, match=r'publish_patch\.py --experiment'):
+            take_published(jobs, published)
+
+    def test_two_of_one_attack(self, published, jobs):
+        shutil.copy(published / 'patch.json', published / 'twin.json')
+        with pytest.raises(ValueError, match='same attack'):
+            take_published(jobs, published)
+
+
+class TestKeptFindings:
+    """Checks of runs that are on another machine."""
+
+    @pytest.fixture
+    def elsewhere(self, finished, findings_config, tmp_path):
+        """What the findings were, and a folder with that and the table only."""
+        content = judge_findings(str(findings_config), finished[1], DATA, finished[1])
+        kept = tmp_path / 'kept'
+        write_findings(content, kept / f'{findings_config.stem}_{DATA}')
+        name = f'experiment_{DATA}'
+        shutil.copytree(finished[1] / 'tables' / name, kept / name)
+        return content, kept, tmp_path / 'empty'
+
+    def test_results_stay(self, elsewhere, findings_config):
+        content, kept, empty = elsewhere
+        again = judge_findings(str(findings_config), empty, DATA, empty, kept)
+        assert again['findings'] == content['findings']
+        assert again['manifest']['tables'] == content['manifest']['tables']
+
+    @pytest.mark.parametrize('change', ['detections', 'patch'])
+    def test_not_of_other_runs(self, elsewhere, findings_config, change):
+        _, kept, empty = elsewhere
+        path = kept / f'experiment_{DATA}' / 'table.json'
+        table = json.loads(path.read_text())
+        manifest = table['cells'][2]['manifest']
+        part, key = dict(detections=('evaluation', 'predictions'),
+                         patch=('attack', 'patch'))[change]
+        manifest[part][key] = 64 * '0'
+        path.write_text(json.dumps(table))
+        with pytest.raises(FileNotFoundError, match='not on this machine.*no earlier'):
+            judge_findings(str(findings_config), empty, DATA, empty, kept)
+
+    def test_not_of_another_check(self, elsewhere, findings_config, tmp_path):
+        _, kept, empty = elsewhere
+        cfg = Config.fromfile(findings_config)
+        cfg.findings[0].checks[0].factor = 0.25
+        other = tmp_path / findings_config.name
+        cfg.dump(other)
+        with pytest.raises(FileNotFoundError, match='not on this machine.*no earlier'):
+            judge_findings(str(other), empty, DATA, empty, kept)
 
 
 class TestResults:
