@@ -35,6 +35,7 @@ Example:
     ([0.5, 1.0], [1.0, 1.0])
 """
 
+from .detections import Detections, check_detections
 from .evaluate import (
     EvaluationSettings,
     FaceEvaluation,
@@ -54,14 +55,7 @@ from .matching import (
 from .overlaps import pairwise_iou, pairwise_iou_plus_one
 from .patch_detections import on_patch
 from .precision_recall import average_precision, calibrated_delta, precision_recall_at
-from .predictions import (
-    Detections,
-    check_detections,
-    load_predictions,
-    read_text_predictions,
-    save_predictions,
-    write_text_predictions,
-)
+from .predictions import load_predictions, save_predictions
 from .report import (
     format_report,
     load_report,
@@ -69,6 +63,7 @@ from .report import (
     save_curves,
     save_report,
 )
+from .text_predictions import read_text_predictions, write_text_predictions
 from .widerface_metric import WiderFaceMetric
 
 __all__ = [

@@ -42,6 +42,7 @@ from .breakdown import (
     band_numbers,
     height_bands,
 )
+from .detections import Detections
 from .f_beta import (
     MARGIN_RANGE,
     PAPER_BETAS,
@@ -63,7 +64,6 @@ from .precision_recall import (
     normalise_scores,
     ratio,
 )
-from .predictions import Detections
 from .subset_counts import (
     SubsetCounts,
     Thresholds,
@@ -369,7 +369,7 @@ def to_record(img_id: str, detections: Detections, faces: ImageFaces) -> ImageRe
     Args:
         img_id (str): Name of the image.
         detections (Detections): As checked by
-            :func:`~mmdet_facepatch.evaluation.predictions.check_detections`.
+            :func:`~mmdet_facepatch.evaluation.detections.check_detections`.
         faces (ImageFaces): Its faces.
 
     Returns:

@@ -13,6 +13,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
+from .detections import Detections, check_detections
 from .evaluate import (
     ALL,
     EvaluationSettings,
@@ -22,7 +23,6 @@ from .evaluate import (
 )
 from .ground_truth import ATTRIBUTE_VALUES, ImageFaces, load_ground_truth
 from .matching import ImageRecord
-from .predictions import Detections, check_detections
 
 
 @METRICS.register_module()

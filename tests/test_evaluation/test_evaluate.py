@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mmdet_facepatch.evaluation import Detections
 from mmdet_facepatch.evaluation.breakdown import height_bands
 from mmdet_facepatch.evaluation.evaluate import (
     EvaluationSettings,
@@ -18,7 +19,6 @@ from mmdet_facepatch.evaluation.f_beta import average_f_beta
 from mmdet_facepatch.evaluation.ground_truth import ATTRIBUTE_VALUES, ImageFaces
 from mmdet_facepatch.evaluation.matching import ImageRecord, pool_matches
 from mmdet_facepatch.evaluation.precision_recall import average_precision
-from mmdet_facepatch.evaluation.predictions import Detections
 
 SMALL, LARGE = [10.0, 10, 20, 20], [50.0, 50, 90, 90]
 PATCH = [52, 110, 62, 120]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mmdet_facepatch.evaluation.predictions import (
+from mmdet_facepatch.evaluation import (
     Detections,
     check_detections,
     load_predictions,
