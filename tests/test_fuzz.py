@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from mmdet_facepatch.attack.compositor import paste_patch
 from mmdet_facepatch.attack.placement import COORDINATE_LIMIT, patch_boxes
-from mmdet_facepatch.datasets.wider_face import (
+from mmdet_facepatch.datasets.wider_annotation import (
     HIGHEST_ATTRIBUTES,
     parse_wider_annotation,
     to_instances,

@@ -15,7 +15,7 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmdet_facepatch.datasets.wider_face import read_subset_file
+from mmdet_facepatch.datasets.wider_annotation import read_subset_file
 from mmdet_facepatch.engine import keep_freed_memory, write_evaluation
 from mmdet_facepatch.evaluation import (
     EvaluationSettings,

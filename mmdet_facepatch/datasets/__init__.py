@@ -8,7 +8,8 @@ from .transforms import (
     RandomFaceScaleCrop,
     RandomStepResize,
 )
-from .wider_face import WiderFaceDataset, WiderImage, parse_wider_annotation
+from .wider_annotation import WiderImage, parse_wider_annotation
+from .wider_face import WiderFaceDataset
 
 __all__ = [
     'EmbeddedFaceDataset',

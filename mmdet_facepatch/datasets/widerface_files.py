@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..files import check_unpacked_size
-from .wider_face import (
+from .wider_annotation import (
     WiderImage,
-    explain_layout,
-    find_missing_images,
     parse_wider_annotation,
     read_subset_file,
     select_subset,
 )
+from .wider_face import explain_layout, find_missing_images
 
 #: Official archive -> the folder it unpacks to.
 ARCHIVES = {

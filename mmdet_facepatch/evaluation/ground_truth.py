@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..datasets.wider_face import COORDINATE_LIMIT, parse_wider_annotation
+from ..datasets.wider_annotation import COORDINATE_LIMIT, parse_wider_annotation
 from .mat_files import read_mat, whole_numbers
 
 #: The subsets of WIDER FACE that come with an official ``.mat`` file.

@@ -12,12 +12,8 @@ from hypothesis import strategies as st
 from mmdet.registry import TASK_UTILS
 
 from mmdet_facepatch.attack import compositor
-from mmdet_facepatch.attack.compositor import (
-    PatchCompositor,
-    paste_patch,
-    plan_paste,
-    visible_rectangles,
-)
+from mmdet_facepatch.attack.compositor import PatchCompositor, paste_patch
+from mmdet_facepatch.attack.paste_plan import plan_paste, visible_rectangles
 from mmdet_facepatch.attack.resampling import area_taps, resize_area
 
 

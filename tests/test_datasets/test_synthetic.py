@@ -13,7 +13,7 @@ import pytest
 from mmdet.registry import DATASETS
 
 from mmdet_facepatch.datasets import synthetic
-from mmdet_facepatch.datasets.wider_face import parse_wider_annotation
+from mmdet_facepatch.datasets.wider_annotation import parse_wider_annotation
 
 
 @pytest.fixture(scope='module')

@@ -12,12 +12,11 @@ import pytest
 from mmdet.registry import DATASETS
 
 import mmdet_facepatch.datasets.wider_face as wider_face
-from mmdet_facepatch.datasets.wider_face import (
-    WiderFaceDataset,
-    find_missing_images,
+from mmdet_facepatch.datasets.wider_annotation import (
     parse_wider_annotation,
     read_subset_file,
 )
+from mmdet_facepatch.datasets.wider_face import WiderFaceDataset, find_missing_images
 
 ANN_FILE = 'wider_face_split/wider_face_train_bbx_gt.txt'
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.faces import TRAIN_TEXT
 from benchmarks.measure import Measurement, fastest
 from mmdet_facepatch.datasets import WiderFaceDataset
-from mmdet_facepatch.datasets.wider_face import parse_wider_annotation
+from mmdet_facepatch.datasets.wider_annotation import parse_wider_annotation
 
 # As many as WIDER FACE's training set has.
 NUM_IMAGES, FACES_PER_IMAGE = 12880, 12

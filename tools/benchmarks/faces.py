@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmdet_facepatch.datasets.wider_face import parse_wider_annotation
+from mmdet_facepatch.datasets.wider_annotation import parse_wider_annotation
 
 TRAIN_TEXT = Path('data/WIDERFace/wider_face_split/wider_face_train_bbx_gt.txt')
 # The largest number of faces in one training image.

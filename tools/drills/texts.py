@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 from mmdet_facepatch.attack.placement import patch_boxes
-from mmdet_facepatch.datasets.wider_face import (
-    WiderFaceDataset,
+from mmdet_facepatch.datasets.wider_annotation import (
     WiderImage,
     parse_wider_annotation,
     read_subset_file,
 )
+from mmdet_facepatch.datasets.wider_face import WiderFaceDataset
 
 from .case import Case, expect
 from .images import encode
