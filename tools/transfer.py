@@ -14,6 +14,7 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 # isort: split
 from mmdet_facepatch.engine import experiment_parser, run_experiment
 
+ROOT = Path(__file__).resolve().parents[1]
+
 if __name__ == '__main__':
-    run_experiment(experiment_parser(__doc__).parse_args(),
-                   Path(__file__).resolve().parents[1])
+    run_experiment(experiment_parser(__doc__, ROOT).parse_args(), ROOT)

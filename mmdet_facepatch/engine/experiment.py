@@ -40,6 +40,8 @@ DONE = 'done.json'
 RUN = 'run.json'
 CLEAN = 'clean'
 PATCH = 'patch'
+# Figures that need curves, pictures or detections of evaluations.
+DRAWN_FROM_EVALUATIONS = ('f_beta', 'pictures', 'ranking')
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,8 @@ class Experiment:
         self.configured_seeds = list(cfg.get('seeds', ()))
         self.seeds = self.configured_seeds if seeds is None else list(seeds)
         self.data, self.root, self.options = data, Path(root), options or {}
+        # Rows of an earlier table by the name of their evaluation's folder.
+        self._rows: dict[str, dict] = {}
         self._digests: dict[str, Any] = {}
         self._jobs: dict[str, Job] = {}
         cells: list[dict] = (matrix_cells(self.matrix) if self.matrix else
@@ -188,6 +192,33 @@ class Experiment:
             raise ValueError(f'{self.path} has no cell {unknown}; it has {known}')
         self.cells = [cell for cell in self.cells
                       if cell['name'] in wanted or cell.get('group') in wanted]
+
+    def keep(self, table: str | Path) -> None:
+        """Take rows of an earlier table in place of their evaluations.
+
+        Those of the very same content, which has not to be run again.
+
+        Args:
+            table: A ``table.json``, of this experiment or of another.
+
+        Raises:
+            FileNotFoundError: If it does not exist.
+            ValueError: If a figure of this experiment is drawn from what
+                evaluations leave besides numbers.
+        """
+        if self.matrix or self.figure in DRAWN_FROM_EVALUATIONS:
+            raise ValueError(
+                f'{self.path} has a figure of what its evaluations leave, which '
+                'tables do not have; run it without --kept')
+        if not Path(table).is_file():
+            raise FileNotFoundError(f'{table} does not exist: there are no kept rows')
+        rows = json.loads(Path(table).read_text(encoding='utf-8'))['cells']
+        self._rows.update({
+            Path(row['folder']).name: row for row in rows if row['folder']})
+
+    def kept_row(self, job: Job) -> dict | None:
+        """The earlier row of an evaluation that is not done here, or None."""
+        return None if job.done else self._rows.get(job.folder.name)
 
     def missing_weights(self) -> dict[str, str]:
         """What is not there, and what to do, by name of the cell that needs it."""
@@ -221,7 +252,8 @@ class Experiment:
             if cell['name'] in missing:
                 continue
             found = [self.clean_job(self._detector(cell)), self.attack_job(cell)]
-            jobs.update({job.folder: job for job in found if job is not None})
+            jobs.update({job.folder: job for job in found
+                         if job is not None and not self.kept_row(job)})
         return list(jobs.values())
 
     def clean_job(self, detector: str) -> Job:
@@ -282,14 +314,24 @@ class Experiment:
         if attack is not None:
             patch = dict(type='file', path=str(attack.folder / 'patch.npy'))
         changes = {key: cell[key] for key in ('removed', 'scale') if key in cell}
-        delta = load_numbers(clean)['calibrated_delta']
+        row = self.kept_row(clean)
+        delta = (row['numbers'] if row else load_numbers(clean))['calibrated_delta']
+        # Tables have null for NaN.
+        delta = math.nan if delta is None else delta
         return self._evaluation(
             cell['name'], detector, {PATCH: {**patch, **changes}}, delta, cell)
 
     def ready_evaluations(self) -> list[Job]:
         """Evaluations of the cells whose first jobs are done, each once."""
         jobs = [self.evaluation_job(cell) for cell in self.cells if self._ready(cell)]
-        return list({job.folder: job for job in jobs}.values())
+        return list({job.folder: job for job in jobs
+                     if not self.kept_row(job)}.values())
+
+    def kept_rows(self) -> dict[str, dict]:
+        """Earlier row by name of the cell, of cells that are not done here."""
+        rows = {cell['name']: self.kept_row(self.evaluation_job(cell))
+                for cell in self.all_cells if self._ready(cell)}
+        return {name: row for name, row in rows.items() if row}
 
     def finished(self) -> dict[str, Job]:
         """Evaluation by name of the cell, of the cells that are done."""
@@ -302,7 +344,8 @@ class Experiment:
             return False
         attack = self.attack_job(cell)
         clean = self.clean_job(self._detector(cell))
-        return clean.done and (attack is None or attack.done)
+        return bool(clean.done or self.kept_row(clean)) and (
+            attack is None or attack.done)
 
     def _evaluation(self, name: str, detector: str, conditions: dict,
                     delta: float | None, cell: dict | None = None) -> Job:

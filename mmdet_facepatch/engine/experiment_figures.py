@@ -22,7 +22,7 @@ from ..visualization import (
     side_by_side,
 )
 from .attack_record import HELD_OUT_RECALL, RECORD, load_attack_record
-from .experiment import Experiment, Job, load_numbers
+from .experiment import DRAWN_FROM_EVALUATIONS, Experiment, Job, load_numbers
 from .experiment_cells import matrix_cell, seed_cell
 from .saved_evaluations import SavedEvaluations
 
@@ -47,7 +47,7 @@ def write_figures(experiment: Experiment, jobs: Mapping[str, Job],
     draw = {'f_beta': _draw_f_beta, 'gallery': _draw_gallery,
             'evolution': _draw_evolution, 'pictures': _draw_pictures,
             'ranking': _draw_ranking}
-    if experiment.figure and jobs:
+    if experiment.figure and (jobs or experiment.figure not in DRAWN_FROM_EVALUATIONS):
         draw[experiment.figure](experiment, jobs, folder / 'figure.png')
     if experiment.matrix and jobs:
         _draw_matrix(experiment, jobs, folder / 'figure.png')

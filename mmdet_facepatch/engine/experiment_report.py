@@ -70,8 +70,8 @@ def write_experiment(experiment: Experiment, folder: str | Path, data: str,
     budget, time and software. NaN is null.
 
     Args:
-        experiment: Its cells need not all be done; those that are not have
-            dashes.
+        experiment: Its cells need not all be done; those that are not have the rows
+            that it keeps, or dashes.
         folder: Made if it is not there.
         data: Name of the data, for the title.
         root: Folder of the repository, to which paths are relative.
@@ -82,7 +82,8 @@ def write_experiment(experiment: Experiment, folder: str | Path, data: str,
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     jobs = experiment.finished()
-    rows = [_row(experiment, cell, jobs.get(cell['name']))
+    kept = experiment.kept_rows()
+    rows = [_row(experiment, cell, jobs.get(cell['name']), kept.get(cell['name']))
             for cell in experiment.all_cells]
     content = portable(dict(
         schema_version=SCHEMA_VERSION,
@@ -152,28 +153,38 @@ def _used_detectors(experiment: Experiment) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _row(experiment: Experiment, cell: Mapping[str, Any],
-         job: Job | None) -> dict[str, Any]:
-    """A cell with its numbers; none of what there is not."""
-    report = load_report(job.folder / 'report.json') if job else {}
-    condition = next(iter(report['conditions'].values())) if report else {}
-    numbers, intervals = (condition.get(key, {}) for key in ('numbers', 'intervals'))
+def _row(experiment: Experiment, cell: Mapping[str, Any], job: Job | None,
+         kept: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A cell with its numbers, its own or kept ones; none of what there is not."""
     attack = experiment.finished_attack(dict(cell))
+    measured = _measured(job) if job else dict(
+        numbers={}, intervals={}, folder=None) if kept is None else {
+        key: kept[key] for key in ('numbers', 'intervals', 'folder')}
+    evaluation = (_evaluation_manifest(job) if job else
+                  kept['manifest']['evaluation'] if kept else None)
     return dict(
         name=cell['name'], group=cell.get('group'),
         seed=(cell.get('attack') or {}).get('seed'),
         detector=cell.get('detector', experiment.default_detector),
         shows='attack' if cell.get('attack') else 'init' if cell.get('patch') else
         'clean',
-        paper=cell.get('paper') or {},
+        paper=cell.get('paper') or {}, **measured,
+        attack_folder=str(attack.folder) if attack else None,
+        manifest=dict(evaluation=evaluation,
+                      attack=attack_manifest(attack) if attack else None))
+
+
+def _measured(job: Job) -> dict[str, Any]:
+    """Numbers of an evaluation that is done, and its folder."""
+    report = load_report(job.folder / 'report.json')
+    condition = next(iter(report['conditions'].values()))
+    numbers, intervals = condition['numbers'], condition['intervals']
+    return dict(
         numbers={key: _null(numbers[key]) for key in _wanted() if key in numbers},
         intervals={
             key: [_null(intervals[key].low), _null(intervals[key].high)]
             for key in _wanted() if key in intervals},
-        folder=str(job.folder) if job else None,
-        attack_folder=str(attack.folder) if attack else None,
-        manifest=dict(evaluation=_evaluation_manifest(job) if job else None,
-                      attack=attack_manifest(attack) if attack else None))
+        folder=str(job.folder))
 
 
 def _wanted() -> list[str]:

@@ -20,11 +20,12 @@ from .experiment_report import seeds_to_show, table_folder, write_experiment
 from .published_attacks import take_published
 
 
-def experiment_parser(description: str | None) -> argparse.ArgumentParser:
+def experiment_parser(description: str | None, root: Path) -> argparse.ArgumentParser:
     """Arguments of the tools that run experiments.
 
     Args:
         description: Of the tool.
+        root: Folder that holds ``.results``.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,6 +44,11 @@ def experiment_parser(description: str | None) -> argparse.ArgumentParser:
         help='take patches that were published in FOLDER (default: those in the '
         'package) in place of running their attacks, where all that an attack depends '
         'on is the same')
+    parser.add_argument(
+        '--kept', nargs='?', const=str(root / '.results'), metavar='FOLDER',
+        help='take rows of the table that is kept in FOLDER (default: .results of the '
+        'repository) in place of running their evaluations, where all that an '
+        'evaluation depends on is the same')
     parser.add_argument(
         '--commands', action='store_true',
         help='run nothing; print a command for each run that can start now, for a '
@@ -114,7 +120,8 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
     Raises:
         SystemExit: If a run failed, after all others.
     """
-    experiment = _build(args, root, args.seeds)
+    folder = table_folder(args.work_dir, args.config, args.data, args.cfg_options)
+    experiment = _build(args, root, args.seeds, folder.name)
     if args.cells:
         experiment.select(args.cells)
     if args.published:
@@ -136,14 +143,14 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
     failed += _run_all(experiment.first_jobs(), root, args.jobs, args.processes)
     failed += _run_all(
         experiment.ready_evaluations(), root, args.jobs, args.processes)
-    folder = table_folder(args.work_dir, args.config, args.data, args.cfg_options)
     shown = seeds_to_show(folder, experiment.seeds)
     print(write_experiment(
-        experiment if shown == experiment.seeds else _build(args, root, shown),
+        experiment if shown == experiment.seeds else
+        _build(args, root, shown, folder.name),
         folder, args.data, root))
     print(f'\ntable.md, table.json and the figures are in {folder}')
     if failed:
-        done = experiment.finished()
+        done = {*experiment.finished(), *experiment.kept_rows()}
         waiting = [cell['name'] for cell in experiment.cells
                    if cell['name'] not in done and cell['name'] not in missing]
         for name in waiting:
@@ -152,7 +159,10 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
                  'others are')
 
 
-def _build(args: argparse.Namespace, root: Path,
-           seeds: Sequence[int] | None) -> Experiment:
-    return Experiment(args.config, data_config(args.data, root / 'configs'),
-                      args.work_dir, args.cfg_options, seeds)
+def _build(args: argparse.Namespace, root: Path, seeds: Sequence[int] | None,
+           table: str) -> Experiment:
+    experiment = Experiment(args.config, data_config(args.data, root / 'configs'),
+                            args.work_dir, args.cfg_options, seeds)
+    if args.kept:
+        experiment.keep(Path(args.kept) / table / 'table.json')
+    return experiment

@@ -389,6 +389,66 @@ class TestTakenPatches:
                     'data', 'config_digest', 'report'):
             assert first[key] == second[key], key
 
+    def test_rows_that_are_kept(self, table, published, experiment_file, run,
+                                tmp_path):
+        """With them, too, nothing is run; the table is that of the other machine."""
+        cfg = Config.fromfile(experiment_file)
+        cfg.figure = 'gallery'
+        kept = tmp_path / 'kept' / f'small_{DATA}'
+        kept.mkdir(parents=True)
+        shutil.copy(table, kept)
+        cfg.dump(tmp_path / 'small.py')
+        done = run('experiment.py', tmp_path / 'small.py', '--data',
+                   experiment_file.parent / f'{DATA}.py', '--work-dir',
+                   tmp_path / 'new', '--published', published, '--kept',
+                   tmp_path / 'kept')
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not (tmp_path / 'new' / 'evaluation').exists()
+        new = tmp_path / 'new' / 'tables' / f'small_{DATA}' / 'table.json'
+        first, second = (json.loads(path.read_text())['cells'] for path in (table, new))
+        for row in (*first, *second):
+            for key in ('folder', 'attack_folder'):
+                row[key] = row[key] and row[key].rpartition('/')[2]
+        assert first == second
+        assert (new.parent / 'figure.png').is_file()
+
+    def test_other_rows_are_run(self, table, published, experiment_file, tmp_path):
+        """Of another patch, of clean images in other sizes; of this machine."""
+        def build(root, **options):
+            cfg = Config.fromfile(experiment_file)
+            cfg.figure = None
+            cfg.dump(tmp_path / 'small.py')
+            experiment = Experiment(str(tmp_path / 'small.py'),
+                                    Config(dict(work_dir=None)), root, options)
+            experiment.keep(table)
+            return experiment
+
+        experiment = build(tmp_path / 'new')
+        assert [job.kind for job in experiment.first_jobs()] == ['attack']
+        assert list(experiment.kept_rows()) == ['clean', 'noise']
+        take_published(experiment.first_jobs(), published)
+        assert experiment.ready_evaluations() == []
+        assert list(experiment.kept_rows()) == ['clean', 'noise', 'patch', 'smaller']
+        attack, = experiment.first_jobs()
+        np.save(attack.folder / 'patch.npy', np.zeros((3, 16, 16), np.float32))
+        assert [job.name for job in experiment.ready_evaluations()] == [
+            'patch', 'smaller']
+        other = build(tmp_path / 'other', **{'test_evaluator.bootstrap': 7})
+        assert len(other.first_jobs()) == 2 and not other.kept_rows()
+        here = build(table.parents[2])
+        assert len(here.finished()) == 4 and not here.kept_rows()
+
+    def test_curves_are_not_kept(self, table, experiment_file, tmp_path):
+        cfg = Config.fromfile(experiment_file)
+        cfg.figure = 'f_beta'
+        cfg.dump(tmp_path / 'curves.py')
+        experiment = Experiment(str(tmp_path / 'curves.py'), Config(), tmp_path)
+        with pytest.raises(ValueError, match='run it without --kept'):
+            experiment.keep(table)
+        plain = Experiment(str(experiment_file), Config(), tmp_path)
+        with pytest.raises(FileNotFoundError, match='no kept rows'):
+            plain.keep(tmp_path / 'table.json')
+
     def test_only_of_the_same_content(self, published, jobs, experiment_file,
                                       tmp_path):
         longer = Experiment(
