@@ -63,13 +63,16 @@ def test_findings_name_what_exists(name, tmp_path):
         assert finding['checks']
         for config in finding['checks']:
             check = TASK_UTILS.build(config)
-            if check.experiment not in known:
-                experiment = Experiment(
-                    str(ROOT / paths[check.experiment]), Config(), tmp_path)
-                known[check.experiment] = {
-                    cell.get('group') or cell['name'] for cell in experiment.all_cells}
-            named = [*check.cells, *getattr(check, 'references', [])]
-            assert set(named) <= known[check.experiment], check.statement
+            named = {check.experiment: set(check.cells)}
+            if hasattr(check, 'references'):
+                named.setdefault(check.reference_experiment, set()).update(
+                    check.references)
+            for experiment, cells in named.items():
+                if experiment not in known:
+                    known[experiment] = {
+                        cell.get('group') or cell['name'] for cell in Experiment(
+                            str(ROOT / paths[experiment]), Config(), tmp_path).all_cells}
+                assert cells <= known[experiment], check.statement
 
 
 METHODS = [name for name in ALL if name.startswith('attack/patch_')]
