@@ -69,9 +69,10 @@ def test_findings_name_what_exists(name, tmp_path):
                     check.references)
             for experiment, cells in named.items():
                 if experiment not in known:
+                    built = Experiment(
+                        str(ROOT / paths[experiment]), Config(), tmp_path)
                     known[experiment] = {
-                        cell.get('group') or cell['name'] for cell in Experiment(
-                            str(ROOT / paths[experiment]), Config(), tmp_path).all_cells}
+                        cell.get('group') or cell['name'] for cell in built.all_cells}
                 assert cells <= known[experiment], check.statement
 
 
