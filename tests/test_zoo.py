@@ -57,7 +57,8 @@ def test_patches_are_of_the_present_configs(widerface_root, tmp_path, monkeypatc
         data_config('subset', CONFIGS), tmp_path)
     attacks = {job.digest for job in experiment.first_jobs() if job.kind == 'attack'}
     assert len(attacks) == 48
-    assert set(published_patches(zoo.PATCHES)) == attacks
+    # Patches of more steps are there, too.
+    assert set(published_patches(zoo.PATCHES)) >= attacks
 
 
 def test_there_is_one():
