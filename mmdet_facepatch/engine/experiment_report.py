@@ -157,11 +157,13 @@ def _row(experiment: Experiment, cell: Mapping[str, Any], job: Job | None,
          kept: Mapping[str, Any] | None) -> dict[str, Any]:
     """A cell with its numbers, its own or kept ones; none of what there is not."""
     attack = experiment.finished_attack(dict(cell))
-    measured = _measured(job) if job else dict(
-        numbers={}, intervals={}, folder=None) if kept is None else {
-        key: kept[key] for key in ('numbers', 'intervals', 'folder')}
-    evaluation = (_evaluation_manifest(job) if job else
-                  kept['manifest']['evaluation'] if kept else None)
+    if job:
+        measured, evaluation = _measured(job), _evaluation_manifest(job)
+    elif kept:
+        measured = {key: kept[key] for key in ('numbers', 'intervals', 'folder')}
+        evaluation = kept['manifest']['evaluation']
+    else:
+        measured, evaluation = dict(numbers={}, intervals={}, folder=None), None
     return dict(
         name=cell['name'], group=cell.get('group'),
         seed=(cell.get('attack') or {}).get('seed'),
