@@ -1,10 +1,10 @@
-# A patch for each detector and method, from noise, with three seeds, beside clean
-# images and what is not optimised: grey, noise, a photograph of an object, a face.
+# A patch for each detector of the zoo and method, from noise, with three seeds, beside
+# clean images and what is not optimised: grey, noise, a photograph of an object, a face.
 _base_ = ['_base_/subset_zoo.py', '_base_/inits.py']
-title = 'Patches of four methods for four detectors'
+title = 'Patches of four methods for the detectors of the zoo'
 figure = 'gallery'
 seeds = (0, 1, 2)
-_detectors = ('sln', 'ssd', 'retinanet', 'faster_rcnn')
+_detectors = ('sln', 'ssd', 'retinanet', 'faster_rcnn', 'sln_r18w32')
 _methods = ('patch_iou', 'patch_score', 'patch_score_focal', 'patch_combination')
 _controls = dict(
     grey=dict(type='constant', value=0.5), noise={{_base_.inits.noise}},

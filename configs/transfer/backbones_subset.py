@@ -1,10 +1,6 @@
 # Transfer between backbones of SLN: MobileNetV2 (sln) and a half-width ResNet-18.
 _base_ = ['../experiments/_base_/subset_zoo.py']
 title = 'Transfer between backbones'
-detectors = dict(
-    sln_r18w32=dict(
-        config='{{ fileDirname }}/../sln_r18w32_widerface_subset.py',
-        checkpoint='facepatch://sln_r18w32_widerface_subset'))
 _backbones = ('sln', 'sln_r18w32')
 matrix = dict(
     detectors=list(_backbones),

@@ -15,6 +15,10 @@ detectors = dict(
     faster_rcnn=dict(
         config='{{ fileDirname }}/../../faster_rcnn_mbv2_widerface_subset.py',
         checkpoint='facepatch://faster_rcnn_mbv2_widerface_subset'),
+    # Another backbone, from random weights.
+    sln_r18w32=dict(
+        config='{{ fileDirname }}/../../sln_r18w32_widerface_subset.py',
+        checkpoint='facepatch://sln_r18w32_widerface_subset'),
 )
 attacks = dict(
     patch_iou='{{ fileDirname }}/../../attack/patch_iou.py',
