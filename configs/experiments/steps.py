@@ -1,5 +1,5 @@
-# Whether attacks have converged: four times as many steps (not in the paper). Patch-IoU,
-# whose objective still rises, on all detectors; Patch-Combination on SLN.
+# Whether attacks have converged: four times as many steps (not in the paper). Of
+# Patch-IoU, whose objective still rises, on all detectors; of Patch-Combination on SLN.
 _base_ = ['_base_/subset_zoo.py', '_base_/inits.py']
 title = 'Convergence: four times as many steps'
 figure = 'gallery'

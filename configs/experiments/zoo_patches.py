@@ -1,5 +1,5 @@
 # A patch for each detector of the zoo and method, from noise, with three seeds, beside
-# clean images and what is not optimised: grey, noise, a photograph of an object, a face.
+# clean images and what is not optimised: grey, noise, photographs of an object, a face.
 _base_ = ['_base_/subset_zoo.py', '_base_/inits.py']
 title = 'Patches of four methods for the detectors of the zoo'
 figure = 'gallery'

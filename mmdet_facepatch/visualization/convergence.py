@@ -32,7 +32,7 @@ def plot_convergence(
 
     Returns:
         Figure: Without pyplot's state, see
-        :func:`~mmdet_facepatch.visualization.curves.save_figure`.
+        :func:`~mmdet_facepatch.visualization.save_figure`.
 
     Raises:
         ValueError: If there is no attack.

@@ -48,7 +48,7 @@ def plot_ranking(rankings: Mapping[str, Ranking], num_ranks: int) -> Figure:
 
     Returns:
         Figure: Without pyplot's state, see
-        :func:`~mmdet_facepatch.visualization.curves.save_figure`.
+        :func:`~mmdet_facepatch.visualization.save_figure`.
 
     Raises:
         ValueError: If there is no condition, or not one status for each score.
