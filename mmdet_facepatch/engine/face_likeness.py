@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..attack import PastePatch
-from ..datasets.synthetic import PHOTOGRAPHS, Photograph, load_photograph
+from ..datasets.synthetic_sources import PHOTOGRAPHS, Photograph, load_photograph
 from ..evaluation.patch_detections import best_patch_scores
 
 # Backgrounds, as results name them.
@@ -33,7 +33,8 @@ class Scenes:
             the grey background.
         grey: Level of the grey background, in [0, 255].
         photographs: Files of scikit-image that serve as backgrounds, the patch in
-            their middle; of :data:`~mmdet_facepatch.datasets.synthetic.PHOTOGRAPHS`,
+            their middle; of
+            :data:`~mmdet_facepatch.datasets.synthetic_sources.PHOTOGRAPHS`,
             which show no face.
 
     Raises:

@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from mmdet.registry import DATASETS
 
-from mmdet_facepatch.datasets import synthetic
+from mmdet_facepatch.datasets import (
+    synthetic,
+    synthetic_people,
+    synthetic_sources,
+)
 from mmdet_facepatch.datasets.wider_annotation import parse_wider_annotation
 
 
@@ -87,18 +91,18 @@ def test_no_face_is_drawn_twice_into_an_image() -> None:
     crops = crops.reshape(14, 25, 25)
     background = np.zeros((480, 640, 3), np.float32)
     rng = np.random.default_rng(3)
-    _, boxes, _ = synthetic.compose_people(background, crops, rng)
+    _, boxes, _ = synthetic_people.compose_people(background, crops, rng)
     assert len({tuple(box) for box in boxes}) == len(boxes) <= 14
 
 
 def test_a_face_fills_its_box() -> None:
     """A white crop in the dark: where it is bright, and nowhere else, is the box."""
-    person = synthetic.Person((100.0, 50.0, 168.0, 138.0))
+    person = synthetic_people.Person((100.0, 50.0, 168.0, 138.0))
     canvas = np.zeros((200, 300, 3), np.float32)
     crop = np.zeros((25, 25), np.float32)
-    x1, y1, x2, y2 = synthetic.FACE_IN_CROP
+    x1, y1, x2, y2 = synthetic_people.FACE_IN_CROP
     crop[round(y1) : round(y2), round(x1) : round(x2)] = 1.0
-    synthetic._draw_head(canvas, person, crop, np.random.default_rng(0))
+    synthetic_people._draw_head(canvas, person, crop, np.random.default_rng(0))
     bright = np.argwhere(canvas.max(2) > 0.75 * canvas.max())
     top, left = bright.min(0)
     bottom, right = bright.max(0) + 1
@@ -125,18 +129,18 @@ def test_number_of_images_does_not_change_an_image(
 
 
 def test_faces_of_the_two_splits_are_disjoint() -> None:
-    faces = synthetic.split_faces()
+    faces = synthetic_sources.split_faces()
     train, val = set(faces['train']), set(faces['val'])
     assert not train & val
     assert len(train) == len(val) == 50
     assert train | val == set(range(100))
-    assert set(synthetic.LOOK_ALIKES) <= train
+    assert set(synthetic_sources.LOOK_ALIKES) <= train
 
 
 def test_photographs_of_the_two_splits_are_disjoint() -> None:
     names = {
         split: {photograph.name for photograph in photographs}
-        for split, photographs in synthetic.PHOTOGRAPHS.items()
+        for split, photographs in synthetic_sources.PHOTOGRAPHS.items()
     }
     assert not names['train'] & names['val']
     # Two views of one scene count as one photograph.
@@ -145,8 +149,8 @@ def test_photographs_of_the_two_splits_are_disjoint() -> None:
 
 def test_no_copy_of_a_face_is_on_the_other_side() -> None:
     """Correlation of the inner 19 x 19 pixels, shifted and mirrored."""
-    crops = synthetic.load_faces()
-    faces = synthetic.split_faces()
+    crops = synthetic_sources.load_faces()
+    faces = synthetic_sources.split_faces()
 
     def standardised(windows: np.ndarray) -> np.ndarray:
         flat = windows.reshape(len(windows), -1)
@@ -166,10 +170,10 @@ def test_no_copy_of_a_face_is_on_the_other_side() -> None:
 
 def test_astronauts_face_is_out_of_the_region_used() -> None:
     (photograph,) = (
-        p for p in synthetic.PHOTOGRAPHS['val'] if p.name == 'astronaut.png'
+        p for p in synthetic_sources.PHOTOGRAPHS['val'] if p.name == 'astronaut.png'
     )
     assert photograph.region == (0, 200, 512, 512)
-    assert synthetic.load_photograph(photograph).shape == (312, 512, 3)
+    assert synthetic_sources.load_photograph(photograph).shape == (312, 512, 3)
 
 
 def test_a_finished_build_is_left_alone(small: Path) -> None:
@@ -259,7 +263,7 @@ def test_missing_scikit_image_is_explained(
 
 def test_missing_file_of_scikit_image_is_explained() -> None:
     with pytest.raises(FileNotFoundError, match='has no .*nowhere.png'):
-        synthetic.load_photograph(synthetic.Photograph('nowhere.png'))
+        synthetic_sources.load_photograph(synthetic_sources.Photograph('nowhere.png'))
 
 
 def test_annotation_lines() -> None:
