@@ -36,14 +36,9 @@ Example:
 """
 
 from .detections import Detections, check_detections
-from .evaluate import (
-    EvaluationSettings,
-    FaceEvaluation,
-    compare_evaluations,
-    evaluate_faces,
-    to_records,
-)
+from .evaluate import evaluate_faces, to_records
 from .f_beta import average_f_beta, f_beta, margin_thresholds
+from .face_evaluation import EvaluationSettings, FaceEvaluation, compare_evaluations
 from .ground_truth import ImageFaces, load_faces, load_ground_truth
 from .matching import (
     DetectionMatches,

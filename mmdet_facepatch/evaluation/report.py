@@ -8,7 +8,7 @@ The JSON of :func:`save_report` (``schema_version`` 2) holds:
 
 - ``schema_version`` (int), ``package`` (version of mmdet_facepatch);
 - ``protocol``: what the numbers depend on. ``settings`` has the fields of
-  :class:`~mmdet_facepatch.evaluation.evaluate.EvaluationSettings`; the rest is
+  :class:`~mmdet_facepatch.evaluation.face_evaluation.EvaluationSettings`; the rest is
   what the caller knows (data set, scales, score threshold, NMS, patch, ...);
 - ``conditions``: name -> ``data`` (images, detections, kind of confidence, ...),
   ``numbers`` (as listed at
@@ -37,7 +37,7 @@ import numpy as np
 from ..files import write_atomically
 from ..version import __version__
 from .bootstrap import Interval
-from .evaluate import ALL, FaceEvaluation, compare_evaluations
+from .face_evaluation import ALL, FaceEvaluation, compare_evaluations
 from .ground_truth import ATTRIBUTE_VALUES, OFFICIAL_SUBSETS
 
 #: Version of the JSON written by :func:`save_report`; raised with every change

@@ -14,13 +14,8 @@ from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
 from .detections import Detections, check_detections
-from .evaluate import (
-    ALL,
-    EvaluationSettings,
-    FaceEvaluation,
-    evaluate_faces,
-    to_record,
-)
+from .evaluate import evaluate_faces, to_record
+from .face_evaluation import ALL, EvaluationSettings, FaceEvaluation
 from .ground_truth import ATTRIBUTE_VALUES, ImageFaces, load_ground_truth
 from .matching import ImageRecord
 
@@ -68,7 +63,7 @@ class WiderFaceMetric(BaseMetric):
         collect_device (str): As in mmengine, 'cpu' or 'gpu'.
         prefix (str, optional): Replaces ``face``.
         **settings: Fields of
-            :class:`~mmdet_facepatch.evaluation.evaluate.EvaluationSettings`:
+            :class:`~mmdet_facepatch.evaluation.face_evaluation.EvaluationSettings`:
             ``deltas``, ``betas``, ``min_precision``, ``margin_range``, ...
 
     Attributes:

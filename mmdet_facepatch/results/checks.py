@@ -15,7 +15,7 @@ from typing import Any
 from mmdet.registry import TASK_UTILS
 
 from ..evaluation.bootstrap import Difference, paired_differences
-from ..evaluation.evaluate import check_pairable
+from ..evaluation.face_evaluation import check_pairable
 from .evidence import Evidence, Row, pair_rows
 from .similarity import patch_similarity
 from .verdicts import (

@@ -13,10 +13,10 @@ from mmdet_facepatch.evaluation.bootstrap import (
     paired_differences,
     percentile_interval,
 )
-from mmdet_facepatch.evaluation.evaluate import (
+from mmdet_facepatch.evaluation.evaluate import evaluate_faces
+from mmdet_facepatch.evaluation.face_evaluation import (
     EvaluationSettings,
     compare_evaluations,
-    evaluate_faces,
 )
 from mmdet_facepatch.evaluation.matching import ImageRecord
 

@@ -10,12 +10,9 @@ import pytest
 
 from mmdet_facepatch.evaluation import Detections
 from mmdet_facepatch.evaluation.breakdown import height_bands
-from mmdet_facepatch.evaluation.evaluate import (
-    EvaluationSettings,
-    evaluate_faces,
-    to_records,
-)
+from mmdet_facepatch.evaluation.evaluate import evaluate_faces, to_records
 from mmdet_facepatch.evaluation.f_beta import average_f_beta
+from mmdet_facepatch.evaluation.face_evaluation import EvaluationSettings
 from mmdet_facepatch.evaluation.ground_truth import ATTRIBUTE_VALUES, ImageFaces
 from mmdet_facepatch.evaluation.matching import ImageRecord, pool_matches
 from mmdet_facepatch.evaluation.precision_recall import average_precision

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mmdet_facepatch.evaluation.bootstrap import Interval
-from mmdet_facepatch.evaluation.evaluate import EvaluationSettings, evaluate_faces
+from mmdet_facepatch.evaluation.evaluate import evaluate_faces
+from mmdet_facepatch.evaluation.face_evaluation import EvaluationSettings
 from mmdet_facepatch.evaluation.matching import ImageRecord
 from mmdet_facepatch.evaluation.report import (
     SCHEMA_VERSION,
