@@ -14,9 +14,9 @@ for _detector in ('sln', 'ssd', 'retinanet', 'faster_rcnn'):
         dict(name=f'{_detector}: clean', detector=_detector),
         dict(name=f'{_detector}: noise', detector=_detector,
              patch={{_base_.inits.noise}}),
-        dict(name=f'{_detector}: 3 epochs', detector=_detector,
+        dict(name=f'{_detector}: patch_iou, 3 epochs', detector=_detector,
              attack=dict(method='patch_iou', **_seed)),
-        dict(name=f'{_detector}: 12 epochs', detector=_detector,
+        dict(name=f'{_detector}: patch_iou, 12 epochs', detector=_detector,
              attack=dict(method='patch_iou', options=_longer, **_seed))]
 cells += [
     dict(name='sln: patch_combination, 3 epochs',

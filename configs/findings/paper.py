@@ -168,7 +168,7 @@ _as_much = [
     dict(type='PairedCheck', statement=f'{_longer}: equal {_what}', experiment='steps',
          cells=_longer, references=_longer.replace('12', '3'), expect='equal',
          number=_number, margin=0.01)
-    for _longer in (*(f'{_detector}: 12 epochs' for _detector in _detectors),
+    for _longer in (*(f'{_detector}: patch_iou, 12 epochs' for _detector in _detectors),
                     'sln: patch_combination, 12 epochs')
     for _what, _number in (
         ('recall within 1 point', 'all/recall@calibrated'),
@@ -178,11 +178,12 @@ _as_much = [
 _is_detected_longer = []
 for _detector in _detectors:
     _longer = dict(type='PairedCheck', experiment='steps',
-                   cells=f'{_detector}: 12 epochs')
+                   cells=f'{_detector}: patch_iou, 12 epochs')
     _is_detected_longer += [
         dict(_longer, statement=f'{_detector}: more detections on the patch than of 3 '
                                 'epochs',
-             references=f'{_detector}: 3 epochs', expect='above', number=_on_patch),
+             references=f'{_detector}: patch_iou, 3 epochs', expect='above',
+             number=_on_patch),
         dict(_longer, statement=f'{_detector}: more detections on the patch than each '
                                 'control',
              reference_experiment='zoo_patches',
