@@ -47,17 +47,18 @@ def test_published_files_are_told_from_others(tmp_path, monkeypatch):
     assert zoo.load_from_zoo('facepatch://y')['state_dict']['w'].sum() == 3
 
 
-def test_patches_are_of_the_present_configs(widerface_root, tmp_path, monkeypatch):
+@pytest.mark.parametrize(('name', 'count'), [('zoo_patches', 60), ('steps', 14)])
+def test_patches_are_of_the_present_configs(
+        widerface_root, tmp_path, monkeypatch, name, count):
     """Of each attack of the experiment, with its weights and its images."""
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data' / 'WIDERFace').symlink_to(widerface_root)
     monkeypatch.chdir(tmp_path)
     experiment = Experiment(
-        str(CONFIGS / 'experiments' / 'zoo_patches.py'),
+        str(CONFIGS / 'experiments' / f'{name}.py'),
         data_config('subset', CONFIGS), tmp_path)
     attacks = {job.digest for job in experiment.first_jobs() if job.kind == 'attack'}
-    assert len(attacks) == 48
-    # Patches of more steps are there, too.
+    assert len(attacks) == count
     assert set(published_patches(zoo.PATCHES)) >= attacks
 
 
