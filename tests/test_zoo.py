@@ -47,11 +47,9 @@ def test_published_files_are_told_from_others(tmp_path, monkeypatch):
     assert zoo.load_from_zoo('facepatch://y')['state_dict']['w'].sum() == 3
 
 
-# Of the ResNet-18 there are no patches of seed 2.
-@pytest.mark.parametrize(('name', 'count', 'missing'),
-                         [('zoo_patches', 60, 4), ('steps', 14, 0)])
+@pytest.mark.parametrize(('name', 'count'), [('zoo_patches', 56), ('steps', 14)])
 def test_patches_are_of_the_present_configs(
-        widerface_root, tmp_path, monkeypatch, name, count, missing):
+        widerface_root, tmp_path, monkeypatch, name, count):
     """Of each attack of the experiment, with its weights and its images."""
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data' / 'WIDERFace').symlink_to(widerface_root)
@@ -59,12 +57,9 @@ def test_patches_are_of_the_present_configs(
     experiment = Experiment(
         str(CONFIGS / 'experiments' / f'{name}.py'),
         data_config('subset', CONFIGS), tmp_path)
-    attacks = {job.digest: job.folder.name for job in experiment.first_jobs()
-               if job.kind == 'attack'}
+    attacks = {job.digest for job in experiment.first_jobs() if job.kind == 'attack'}
     assert len(attacks) == count
-    unpublished = set(attacks) - set(published_patches(zoo.PATCHES))
-    assert len(unpublished) == missing
-    assert all('sln_r18w32' in attacks[digest] for digest in unpublished)
+    assert set(published_patches(zoo.PATCHES)) >= attacks
 
 
 def test_there_is_one():
