@@ -32,6 +32,7 @@ class Legend:
 
     @property
     def arguments(self) -> dict[str, Any]:
+        """Of matplotlib's ``legend``, without the place."""
         return dict(
             handles=self.handles,
             ncols=self.columns,
