@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,18 +131,27 @@ def rows_digest(rows: Iterable[Row]) -> str:
     """12 hexadecimal digits of what rows of tables rest on.
 
     Args:
-        rows: Names, seeds, runs, saved detections and patches count; numbers and
-            what else a table has follow from these.
+        rows: Names, seeds, runs, numbers with their intervals, and patches count.
+            Saved detections do not: of two machines they can differ in the last bits
+            of a box that no number shows.
     """
     found = []
     for row in rows:
-        manifest = row.get('manifest') or {}
+        attack = (row.get('manifest') or {}).get('attack') or {}
         found.append([
             row['name'], row['seed'],
             *(row[key] and Path(row[key]).name for key in ('folder', 'attack_folder')),
-            (manifest.get('evaluation') or {}).get('predictions'),
-            (manifest.get('attack') or {}).get('patch')])
+            _rounded(row['numbers']), _rounded(row['intervals']), attack.get('patch')])
     return content_digest(found)
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers as text of nine digits, in which machines agree, also within others."""
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, Sequence):
+        return [_rounded(item) for item in value]
+    return None if value is None else f'{value:.9g}'
 
 
 def pair_rows(cells: list[Row], references: list[Row]) -> list[tuple[Row, Row]]:

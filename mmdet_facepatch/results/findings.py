@@ -29,7 +29,7 @@ def judge_findings(path: str, work_dir: str | Path, data: str, root: str | Path,
     """Run the checks of all findings.
 
     A check whose runs are not on this machine keeps the result that it had, if it is
-    the same check of the same runs, detections and patches.
+    the same check of the same runs, numbers and patches.
 
     Args:
         path: Config with ``title`` and ``findings``, each with ``key``, ``claim`` and

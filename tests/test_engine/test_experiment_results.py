@@ -37,6 +37,7 @@ from mmdet_facepatch.results.checks import paired_difference
 from mmdet_facepatch.visualization import plot_f_beta
 
 DATA = 'same_data'
+KEY = 'all/AP'
 
 
 @pytest.fixture
@@ -486,6 +487,14 @@ class TestTakenPatches:
             take_published(jobs, published)
 
 
+def change_cell(kept, change):
+    """Rewrite the table with another last cell."""
+    path = kept / f'experiment_{DATA}' / 'table.json'
+    table = json.loads(path.read_text())
+    change(table['cells'][2])
+    path.write_text(json.dumps(table))
+
+
 class TestKeptFindings:
     """Checks of runs that are on another machine."""
 
@@ -505,16 +514,26 @@ class TestKeptFindings:
         assert again['findings'] == content['findings']
         assert again['manifest']['tables'] == content['manifest']['tables']
 
-    @pytest.mark.parametrize('change', ['detections', 'patch'])
+    def test_last_bits(self, elsewhere, findings_config):
+        """Two machines give equal numbers from boxes that are not quite equal."""
+        content, kept, empty = elsewhere
+
+        def other_machine(cell):
+            cell['manifest']['evaluation']['predictions'] = 64 * '0'
+            cell['numbers'][KEY] = np.nextafter(cell['numbers'][KEY], np.inf)
+
+        change_cell(kept, other_machine)
+        again = judge_findings(str(findings_config), empty, DATA, empty, kept)
+        assert again['findings'] == content['findings']
+
+    @pytest.mark.parametrize('change', [
+        lambda cell: cell['numbers'].update({KEY: cell['numbers'][KEY] + 1e-6}),
+        lambda cell: cell['intervals'].update({KEY: None}),
+        lambda cell: cell['manifest']['attack'].update(patch=64 * '0'),
+    ], ids=['number', 'interval', 'patch'])
     def test_not_of_other_runs(self, elsewhere, findings_config, change):
         _, kept, empty = elsewhere
-        path = kept / f'experiment_{DATA}' / 'table.json'
-        table = json.loads(path.read_text())
-        manifest = table['cells'][2]['manifest']
-        part, key = dict(detections=('evaluation', 'predictions'),
-                         patch=('attack', 'patch'))[change]
-        manifest[part][key] = 64 * '0'
-        path.write_text(json.dumps(table))
+        change_cell(kept, change)
         with pytest.raises(FileNotFoundError, match='not on this machine.*no earlier'):
             judge_findings(str(findings_config), empty, DATA, empty, kept)
 
