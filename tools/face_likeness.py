@@ -19,6 +19,9 @@ from mmengine.config import DictAction
 
 from mmdet_facepatch.engine import run_face_likeness
 
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / '.results' / 'face_likeness' / 'face_likeness.json'
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -31,18 +34,32 @@ def parse_args() -> argparse.Namespace:
         '--detectors', nargs='+', metavar='NAME', help="some of the config's only")
     parser.add_argument('--work-dir', default='work_dirs/face_likeness')
     parser.add_argument(
+        '--kept', nargs='?', const=str(KEPT), metavar='FILE',
+        help='take what an earlier face_likeness.json has of equal detectors and '
+             'patches (default: the one in .results)')
+    parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={},
         help='override config keys: key=value ...')
     return parser.parse_args()
 
 
+def without_kept(words: list[str], kept: str | None) -> list[str]:
+    """The call by which everything is measured."""
+    place = next((i for i, word in enumerate(words)
+                  if word.partition('=')[0] == '--kept'), None)
+    if place is None:
+        return words
+    value = 1 if words[place + 1:place + 2] == [kept] else 0
+    return words[:place] + words[place + 1 + value:]
+
+
 def main() -> None:
     args = parse_args()
-    command = shlex.join(['python', 'tools/face_likeness.py', *sys.argv[1:]])
+    command = shlex.join(['python', 'tools/face_likeness.py',
+                          *without_kept(sys.argv[1:], args.kept)])
     print(run_face_likeness(
         args.config, args.patches, args.work_dir, detectors=args.detectors,
-        options=args.cfg_options, command=command,
-        root=Path(__file__).resolve().parents[1]))
+        options=args.cfg_options, command=command, root=ROOT, kept=args.kept))
     print(f'\nface_likeness.json, face_likeness.md and heat maps are in '
           f'{args.work_dir}')
 

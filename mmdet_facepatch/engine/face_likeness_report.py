@@ -117,6 +117,37 @@ def write_likeness(
     return table
 
 
+def read_likeness(path: str | Path) -> tuple[list[Likeness], dict[str, Any]]:
+    """Results and manifest of ``face_likeness.json``.
+
+    Args:
+        path: The file, as :func:`write_likeness` leaves it.
+
+    Returns:
+        The results, and the manifest, which tells of each of their detectors and
+        patches.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is another file.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path} does not exist: there are no kept results')
+    try:
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        results = [Likeness(row['detector'], row['patch'], row['background'],
+                            row['side'], tuple(row['scores']))
+                   for row in content['results']]
+        manifest = content['manifest']
+        for result in results:
+            dict(manifest['detectors'][result.detector])
+            dict(manifest['patches'][result.patch])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{path} is not a face_likeness.json: {error!r}; name '
+                         'another file or leave --kept away') from error
+    return results, manifest
+
+
 def _draw(folder: Path, title: str, background: str, results: Sequence[Likeness]
           ) -> None:
     patches, detectors = _names(results, 'patch'), _names(results, 'detector')

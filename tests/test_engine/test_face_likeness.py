@@ -14,6 +14,7 @@ from mmdet_facepatch.attack import build_frozen_detector, detector_digest, save_
 from mmdet_facepatch.engine import (
     Likeness,
     Scenes,
+    face_likeness_run,
     likeness_to_markdown,
     measure_likeness,
     run_face_likeness,
@@ -159,6 +160,70 @@ class TestRun:
             'scenes.sides': [12], 'patches.grey.value': 1.0})
         assert '| | 12 px |' in table
         assert '| grey | 37.5 |' in table
+
+    @pytest.fixture
+    def measured(self, monkeypatch):
+        """Names of the patches that are measured, of each detector."""
+        calls = []
+
+        def counting(name, detector, patches, *args):
+            calls.append((name, list(patches)))
+            return measure_likeness(name, detector, patches, *args)
+
+        monkeypatch.setattr(face_likeness_run, 'measure_likeness', counting)
+        return calls
+
+    def test_kept(self, config, tmp_path, measured):
+        """What is known is not measured again, and the file is that of a whole run."""
+        save_patch(tmp_path / 'w.npy', torch.ones(3, 8, 8))
+        cfg = Config.fromfile(config)
+        cfg.detectors.twin = cfg.detectors.box
+        cfg.dump(tmp_path / 'twin.py')
+        patches = [f'white={tmp_path / "w.npy"}']
+        run_face_likeness(str(config), [], tmp_path / 'one')
+        first = tmp_path / 'one' / 'face_likeness.json'
+        whole = run_face_likeness(
+            str(tmp_path / 'twin.py'), patches, tmp_path / 'whole')
+        del measured[:]
+        again = run_face_likeness(
+            str(tmp_path / 'twin.py'), patches, tmp_path / 'again', kept=first)
+        # The twin is the same detector by another name.
+        assert measured == [('box', ['white']), ('twin', ['white'])]
+        assert again == whole
+        files = [tmp_path / name / 'face_likeness.json' for name in ('whole', 'again')]
+        assert files[0].read_bytes() == files[1].read_bytes()
+        del measured[:]
+        run_face_likeness(str(config), [], tmp_path / 'all', kept=files[1])
+        assert measured == []
+        assert (tmp_path / 'all' / 'face_likeness.json').read_bytes() == (
+            first.read_bytes())
+
+    def test_kept_of_another_detector(self, config, tmp_path, measured):
+        """Its settings count, not only its weights."""
+        run_face_likeness(str(config), [], tmp_path / 'one')
+        box = Config.fromfile(tmp_path / 'box.py')
+        box.model.test_cfg = dict(score_thr=0.5)
+        box.dump(tmp_path / 'box.py')
+        del measured[:]
+        run_face_likeness(str(config), [], tmp_path / 'two',
+                          kept=tmp_path / 'one' / 'face_likeness.json')
+        assert measured == [('box', ['grey'])]
+
+    def test_kept_is_of_another_kind(self, config, tmp_path):
+        run_face_likeness(str(config), [], tmp_path / 'one')
+        kept = tmp_path / 'one' / 'face_likeness.json'
+        with pytest.raises(ValueError, match='with other scenes, share; leave --kept'):
+            run_face_likeness(
+                str(config), [], tmp_path / 'two', kept=kept,
+                options={'scenes.grey': 3, 'share': 0.4})
+        with pytest.raises(FileNotFoundError, match='there are no kept results'):
+            run_face_likeness(str(config), [], tmp_path / 'two', kept='no.json')
+        content = json.loads(kept.read_text())
+        del content['manifest']['patches']['grey']
+        kept.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=r'not a face_likeness.json: KeyError'):
+            run_face_likeness(str(config), [], tmp_path / 'two', kept=kept)
+        assert not (tmp_path / 'two').exists()
 
     @pytest.mark.parametrize(
         ('patches', 'detectors', 'message'),
