@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .. import zoo
 from ..engine.digests import content_digest, data_digest
 from ..engine.experiment_tables import SUBSETS, markdown_table, pair
 from ..engine.manifest import describe_data, portable, software_versions
@@ -38,9 +39,9 @@ def model_manifest(checkpoint: str | Path, meta: Mapping[str, Any],
         (what is trained on, with ``digest``), ``iter``, ``epoch``, ``seed``,
         ``seconds`` of the training steps up to it, ``before`` (a list of the
         trainings whose weights it started from, the first one first, each with
-        ``checkpoint``, ``iter`` and ``seconds``), ``versions`` (of the software that
-        publishes), and ``report``: main numbers with their intervals, ``scales``,
-        and the data they are of.
+        ``checkpoint``, ``iter``, ``seconds``, and ``sha256`` of weights of the
+        package), ``versions`` (of the software that publishes), and ``report``: main
+        numbers with their intervals, ``scales``, and the data they are of.
 
     Raises:
         FileNotFoundError: If config or logs are missing.
@@ -69,7 +70,9 @@ def trainings_before(checkpoint: str | Path) -> list[dict[str, Any]]:
     """Trainings that a chain of ``load_from`` started from.
 
     The chain is read from the configs that mmengine keeps in checkpoints: that of a
-    work dir may be of a later run, a resumed one or a test.
+    work dir may be of a later run, a resumed one or a test. A chain that begins with
+    weights of the package goes on with the trainings in their manifest, and their
+    ``sha256`` is told: publish before weights of that name are replaced.
 
     Args:
         checkpoint: Of a training.
@@ -83,10 +86,21 @@ def trainings_before(checkpoint: str | Path) -> list[dict[str, Any]]:
         start = _started_from(start)
     if not start:
         return []
+    if start.startswith(zoo.SCHEME):
+        return _trainings_of_published(start)
     steps = read_checkpoint(start)['meta']['iter']
     return [*trainings_before(start), dict(
         checkpoint=start, iter=steps,
         seconds=training_seconds(Path(start).parent, steps))]
+
+
+def _trainings_of_published(name: str) -> list[dict[str, Any]]:
+    """The trainings of weights of the package, the last one with their digest."""
+    path = zoo.checkpoint_path(name).with_suffix('.json')
+    manifest = json.loads(path.read_text(encoding='utf-8'))
+    return [*manifest['before'], dict(
+        checkpoint=name, iter=manifest['iter'], seconds=manifest['seconds'],
+        sha256=manifest['files']['.pth'])]
 
 
 def _started_from(checkpoint: str | Path) -> str | None:

@@ -76,6 +76,21 @@ def test_trainings_before(tmp_path):
     assert trainings_before(tmp_path / 'a' / 'iter_20.pth') == []
 
 
+def test_trainings_before_that_of_published_weights(tmp_path):
+    """Those of their manifest, then their own."""
+    name, = (path.stem for path in PUBLISHED if 'r18' in path.stem)
+    manifest = json.loads((zoo.FOLDER / f'{name}.json').read_text())
+    last = save(tmp_path / 'iter_5.pth', 5, f'facepatch://{name}')
+    *earlier, own = trainings_before(last)
+    assert earlier == manifest['before'] and len(earlier) > 0
+    assert own == dict(
+        checkpoint=f'facepatch://{name}', iter=manifest['iter'],
+        seconds=manifest['seconds'],
+        sha256=file_digest(zoo.FOLDER / f'{name}.pth'))
+    with pytest.raises(FileNotFoundError, match='no_such: no such weights'):
+        trainings_before(save(tmp_path / 'iter_6.pth', 6, 'facepatch://no_such'))
+
+
 def save(path, steps, start):
     """A checkpoint with the config of its run, which is not executed."""
     text = f'raise SystemExit\nload_from = {start!r}\nresume = False\n'
