@@ -206,7 +206,7 @@ class Experiment:
             ValueError: If a figure of this experiment is drawn from what
                 evaluations leave besides numbers.
         """
-        if self.matrix or self.figure in DRAWN_FROM_EVALUATIONS:
+        if self.figure in DRAWN_FROM_EVALUATIONS:
             raise ValueError(
                 f'{self.path} has a figure of what its evaluations leave, which '
                 'tables do not have; run it without --kept')

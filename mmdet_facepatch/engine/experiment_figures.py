@@ -49,7 +49,7 @@ def write_figures(experiment: Experiment, jobs: Mapping[str, Job],
             'ranking': _draw_ranking}
     if experiment.figure and (jobs or experiment.figure not in DRAWN_FROM_EVALUATIONS):
         draw[experiment.figure](experiment, jobs, folder / 'figure.png')
-    if experiment.matrix and jobs:
+    if experiment.matrix:
         _draw_matrix(experiment, jobs, folder / 'figure.png')
     _draw_convergence(experiment, folder / 'convergence.png')
 
@@ -84,6 +84,11 @@ def _value(number: float | None) -> float:
 
 def _draw_matrix(experiment: Experiment, jobs: Mapping[str, Job], path: Path) -> None:
     assert experiment.matrix is not None
+    numbers: dict[str, Mapping[str, float | None]] = {
+        name: row['numbers'] for name, row in experiment.kept_rows().items()}
+    numbers.update({name: load_numbers(job) for name, job in jobs.items()})
+    if not numbers:
+        return
     patches, detectors = (list(experiment.matrix[key])
                           for key in ('patches', 'detectors'))
     values = np.full((len(patches), len(detectors)), np.nan)
@@ -91,8 +96,8 @@ def _draw_matrix(experiment: Experiment, jobs: Mapping[str, Job], path: Path) ->
         for j, detector in enumerate(detectors):
             name = matrix_cell(patch, detector)
             names = [name, *(seed_cell(name, seed) for seed in experiment.seeds)]
-            recalls = [load_numbers(jobs[one])['all/recall@calibrated']
-                       for one in names if one in jobs]
+            recalls = [_value(numbers[one]['all/recall@calibrated'])
+                       for one in names if one in numbers]
             if recalls:
                 values[i, j] = 100 * np.mean(recalls)
     save_figure(path, plot_matrix(

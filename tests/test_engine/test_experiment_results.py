@@ -34,7 +34,7 @@ from mmdet_facepatch.results import (
     write_findings,
 )
 from mmdet_facepatch.results.checks import paired_difference
-from mmdet_facepatch.visualization import plot_f_beta
+from mmdet_facepatch.visualization import plot_f_beta, plot_matrix
 
 DATA = 'same_data'
 KEY = 'all/AP'
@@ -438,6 +438,35 @@ class TestTakenPatches:
         assert len(other.first_jobs()) == 2 and not other.kept_rows()
         here = build(table.parents[2])
         assert len(here.finished()) == 4 and not here.kept_rows()
+
+    def test_matrix_of_kept_rows(self, table, experiment_file, tmp_path, monkeypatch):
+        """Its heat map shows them."""
+        drawn = []
+        monkeypatch.setattr(
+            experiment_figures, 'plot_matrix',
+            lambda *args: drawn.append(args) or plot_matrix(*args))
+        cfg = Config.fromfile(experiment_file)
+        noise = cfg.pop('cells')[1].patch
+        cfg.figure = None
+        cfg.matrix = dict(detectors=['sln'], patches=dict(
+            clean=dict(), noise=dict(patch=noise), grey=dict(
+                patch=dict(type='constant', value=0.5))))
+        cfg.dump(tmp_path / 'matrix.py')
+        experiment = Experiment(
+            str(tmp_path / 'matrix.py'), Config(dict(work_dir=None)), tmp_path / 'new')
+        write_figures(experiment, {}, tmp_path)
+        # Neither here nor kept: there is nothing to draw.
+        assert drawn == []
+        content = json.loads(table.read_text())
+        # No threshold reaches the precision on so few images.
+        assert content['cells'][0]['numbers']['all/recall@calibrated'] is None
+        content['cells'][1]['numbers']['all/recall@calibrated'] = 0.25
+        (tmp_path / 'table.json').write_text(json.dumps(content))
+        experiment.keep(tmp_path / 'table.json')
+        write_figures(experiment, {}, tmp_path)
+        (values, patches, detectors, *_), = drawn
+        assert (patches, detectors) == (['clean', 'noise', 'grey'], ['sln'])
+        np.testing.assert_array_equal(values, [[np.nan], [25], [np.nan]])
 
     def test_curves_are_not_kept(self, table, experiment_file, tmp_path):
         cfg = Config.fromfile(experiment_file)
