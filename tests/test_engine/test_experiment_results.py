@@ -465,8 +465,8 @@ class TestTakenPatches:
         experiment.keep(tmp_path / 'table.json')
         write_figures(experiment, {}, tmp_path)
         (values, patches, detectors, *_), = drawn
-        assert (patches, detectors) == (['clean', 'noise', 'grey'], ['sln'])
-        np.testing.assert_array_equal(values, [[np.nan], [25], [np.nan]])
+        assert (patches, detectors) == (['clean', 'grey', 'noise'], ['sln'])
+        np.testing.assert_array_equal(values, [[np.nan], [np.nan], [25]])
 
     def test_curves_are_not_kept(self, table, experiment_file, tmp_path):
         cfg = Config.fromfile(experiment_file)
