@@ -47,7 +47,7 @@ def test_published_files_are_told_from_others(tmp_path, monkeypatch):
     assert zoo.load_from_zoo('facepatch://y')['state_dict']['w'].sum() == 3
 
 
-@pytest.mark.parametrize(('name', 'count'), [('zoo_patches', 56), ('steps', 14)])
+@pytest.mark.parametrize(('name', 'count'), [('zoo_patches', 60), ('steps', 14)])
 def test_patches_are_of_the_present_configs(
         widerface_root, tmp_path, monkeypatch, name, count):
     """Of each attack of the experiment, with its weights and its images."""
