@@ -27,13 +27,26 @@ SECTIONS = Registry('section of RESULTS.md', locations=[__name__])
 ORDER = ('findings', 'experiment', 'matrix', 'face_likeness', 'table')
 
 
+
+def folded(summary: str, blocks: Sequence[str]) -> str:
+    """Blocks that a reader opens.
+
+    Args:
+        summary: The line that is always shown.
+        blocks: Of Markdown.
+    """
+    return '\n\n'.join([
+        f'<details>\n<summary>{summary}</summary>', *blocks, '</details>'])
+
+
 @SECTIONS.register_module(name='findings')
 def findings_section(entry: Entry) -> list[str]:
-    """Claims with their verdicts, then all checks."""
+    """Claims with their verdicts; all checks, folded."""
+    summary, *checks = findings_blocks(entry.content)
     return [
         'Differences are paired: both detections on the same resampled images; 95 % '
         'intervals in brackets. A check *agrees* if its whole interval is as claimed.',
-        *findings_blocks(entry.content)]
+        summary, folded('Every check', checks)]
 
 
 @SECTIONS.register_module(name='experiment')
@@ -49,21 +62,39 @@ def experiment_section(entry: Entry) -> list[str]:
 
 @SECTIONS.register_module(name='face_likeness')
 def face_likeness_section(entry: Entry) -> list[str]:
-    """For each detector, patches by sizes: the mean of the highest scores."""
+    """Patches by detectors at the size with most; folded, patches by sizes."""
     results: Sequence[Mapping[str, Any]] = entry.content['results']
     blocks = ['Highest score on the patch alone, mean over the pictures, in %; 0.0 '
               'where nothing is detected.']
-    for background in dict.fromkeys(r['background'] for r in results):
-        for detector in dict.fromkeys(r['detector'] for r in results):
-            own = [r for r in results if r['detector'] == detector
-                   and r['background'] == background]
-            sides = list(dict.fromkeys(r['side'] for r in own))
-            means = {(r['patch'], r['side']): 100 * r['mean'] for r in own}
-            blocks.append(markdown_table(
-                f'{detector}, on {background}', [f'{side} px' for side in sides],
-                {patch: [number(means.get((patch, side)), '{:.1f}') for side in sides]
-                 for patch in dict.fromkeys(r['patch'] for r in own)}))
+    for background in _values(results, 'background'):
+        shown = [r for r in results if r['background'] == background]
+        detectors, patches = _values(shown, 'detector'), _values(shown, 'patch')
+        means: dict[tuple, list[float]] = {}
+        for r in shown:
+            means.setdefault((r['patch'], r['detector']), []).append(100 * r['mean'])
+        blocks.append(markdown_table(
+            f'On {background}, at the size where it is highest', detectors,
+            {patch: [number(max(means.get((patch, detector), [None])), '{:.1f}')
+                     for detector in detectors] for patch in patches}))
+        blocks.append(folded(f'On {background}, by size', [
+            _by_size(f'{detector}, on {background}',
+                     [r for r in shown if r['detector'] == detector])
+            for detector in detectors]))
     return blocks
+
+
+def _values(results: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
+    """The values of a key, each once, in their order."""
+    return list(dict.fromkeys(result[key] for result in results))
+
+
+def _by_size(title: str, results: Sequence[Mapping[str, Any]]) -> str:
+    """Patches by sizes, of one detector on one background."""
+    sides = _values(results, 'side')
+    means = {(r['patch'], r['side']): 100 * r['mean'] for r in results}
+    return markdown_table(title, [f'{side} px' for side in sides], {
+        patch: [number(means.get((patch, side)), '{:.1f}') for side in sides]
+        for patch in _values(results, 'patch')})
 
 
 @SECTIONS.register_module(name='table')
