@@ -74,8 +74,9 @@ def face_likeness_section(entry: Entry) -> list[str]:
             means.setdefault((r['patch'], r['detector']), []).append(100 * r['mean'])
         blocks.append(markdown_table(
             f'On {background}, at the size where it is highest', detectors,
-            {patch: [number(max(means.get((patch, detector), [None])), '{:.1f}')
-                     for detector in detectors] for patch in patches}))
+            {patch: [number(max(means.get((patch, detector), []), default=None),
+                            '{:.1f}') for detector in detectors]
+             for patch in patches}))
         blocks.append(folded(f'On {background}, by size', [
             _by_size(f'{detector}, on {background}',
                      [r for r in shown if r['detector'] == detector])
