@@ -27,7 +27,6 @@ SECTIONS = Registry('section of RESULTS.md', locations=[__name__])
 ORDER = ('findings', 'experiment', 'matrix', 'face_likeness', 'table')
 
 
-
 def folded(summary: str, blocks: Sequence[str]) -> str:
     """Blocks that a reader opens.
 
