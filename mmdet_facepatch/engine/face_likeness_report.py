@@ -11,6 +11,7 @@ import numpy as np
 
 from ..files import write_atomically
 from ..visualization import plot_matrix, save_figure
+from .experiment_tables import markdown_table
 from .face_likeness import Likeness
 
 # What the numbers are; the second one fits beside a small heat map.
@@ -53,11 +54,29 @@ def likeness_by_detector(results: Sequence[Likeness]) -> np.ndarray:
 
 def _table(title: str, rows: Sequence[str], heads: Sequence[str],
            values: np.ndarray) -> str:
-    lines = [f'**{title}**', '', '| | ' + ' | '.join(heads) + ' |',
-             '|---|' + '---:|' * len(heads)]
-    lines += ['| ' + ' | '.join([row, *(f'{value:.1f}' for value in numbers)]) + ' |'
-              for row, numbers in zip(rows, values, strict=True)]
-    return '\n'.join(lines)
+    return markdown_table(title, heads, {
+        row: [f'{value:.1f}' for value in numbers]
+        for row, numbers in zip(rows, values, strict=True)})
+
+
+def likeness_tables(results: Sequence[Likeness]) -> tuple[str, list[str]]:
+    """Tables of one background.
+
+    Args:
+        results: Of all detectors and patches on it.
+
+    Returns:
+        Patches by detectors, at the side where the mean is highest; and for each
+        detector patches by sides. Markdown.
+    """
+    background, = _names(results, 'background')
+    patches, detectors = _names(results, 'patch'), _names(results, 'detector')
+    own = {name: [r for r in results if r.detector == name] for name in detectors}
+    return _table(f'On {background}, at the side where it is highest', patches,
+                  detectors, likeness_by_detector(results)), [
+        _table(f'On {background}, {name}', patches,
+               [f'{side} px' for side in _names(own[name], 'side')],
+               likeness_by_side(own[name])) for name in detectors]
 
 
 def likeness_to_markdown(title: str, results: Sequence[Likeness]) -> str:
@@ -72,15 +91,9 @@ def likeness_to_markdown(title: str, results: Sequence[Likeness]) -> str:
     """
     parts = [f'# {title}', f'In the cells: {MEANING}; 0.0 where nothing is detected.']
     for background in _names(results, 'background'):
-        chosen = [r for r in results if r.background == background]
-        patches, detectors = _names(chosen, 'patch'), _names(chosen, 'detector')
-        parts.append(_table(f'On {background}, at the side where it is highest',
-                            patches, detectors, likeness_by_detector(chosen)))
-        for detector in detectors:
-            own = [r for r in chosen if r.detector == detector]
-            parts.append(_table(
-                f'On {background}, {detector}', patches,
-                [f'{side} px' for side in _names(own, 'side')], likeness_by_side(own)))
+        summary, by_side = likeness_tables(
+            [r for r in results if r.background == background])
+        parts += [summary, *by_side]
     return '\n\n'.join(parts)
 
 
@@ -117,6 +130,12 @@ def write_likeness(
     return table
 
 
+def likeness_of_rows(rows: Sequence[Mapping[str, Any]]) -> list[Likeness]:
+    """``results`` of ``face_likeness.json`` as they were before they were written."""
+    return [Likeness(row['detector'], row['patch'], row['background'], row['side'],
+                     tuple(row['scores'])) for row in rows]
+
+
 def read_likeness(path: str | Path) -> tuple[list[Likeness], dict[str, Any]]:
     """Results and manifest of ``face_likeness.json``.
 
@@ -135,9 +154,7 @@ def read_likeness(path: str | Path) -> tuple[list[Likeness], dict[str, Any]]:
         raise FileNotFoundError(f'{path} does not exist: there are no kept results')
     try:
         content = json.loads(Path(path).read_text(encoding='utf-8'))
-        results = [Likeness(row['detector'], row['patch'], row['background'],
-                            row['side'], tuple(row['scores']))
-                   for row in content['results']]
+        results = likeness_of_rows(content['results'])
         manifest = content['manifest']
         for result in results:
             dict(manifest['detectors'][result.detector])

@@ -17,7 +17,8 @@ from typing import Any
 
 from mmengine.registry import Registry
 
-from ..engine.experiment_tables import experiment_tables, markdown_table, number
+from ..engine.experiment_tables import experiment_tables, markdown_table
+from ..engine.face_likeness_report import likeness_of_rows, likeness_tables
 from .collect import Entry
 from .findings import findings_blocks
 
@@ -61,40 +62,15 @@ def experiment_section(entry: Entry) -> list[str]:
 
 @SECTIONS.register_module(name='face_likeness')
 def face_likeness_section(entry: Entry) -> list[str]:
-    """Patches by detectors at the size with most; folded, patches by sizes."""
-    results: Sequence[Mapping[str, Any]] = entry.content['results']
+    """Patches by detectors at the side with most; folded, patches by sides."""
+    results = likeness_of_rows(entry.content['results'])
     blocks = ['Highest score on the patch alone, mean over the pictures, in %; 0.0 '
               'where nothing is detected.']
-    for background in _values(results, 'background'):
-        shown = [r for r in results if r['background'] == background]
-        detectors, patches = _values(shown, 'detector'), _values(shown, 'patch')
-        means: dict[tuple, list[float]] = {}
-        for r in shown:
-            means.setdefault((r['patch'], r['detector']), []).append(100 * r['mean'])
-        blocks.append(markdown_table(
-            f'On {background}, at the size where it is highest', detectors,
-            {patch: [number(max(means.get((patch, detector), []), default=None),
-                            '{:.1f}') for detector in detectors]
-             for patch in patches}))
-        blocks.append(folded(f'On {background}, by size', [
-            _by_size(f'{detector}, on {background}',
-                     [r for r in shown if r['detector'] == detector])
-            for detector in detectors]))
+    for background in dict.fromkeys(r.background for r in results):
+        summary, by_side = likeness_tables(
+            [r for r in results if r.background == background])
+        blocks += [summary, folded(f'On {background}, by side', by_side)]
     return blocks
-
-
-def _values(results: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
-    """The values of a key, each once, in their order."""
-    return list(dict.fromkeys(result[key] for result in results))
-
-
-def _by_size(title: str, results: Sequence[Mapping[str, Any]]) -> str:
-    """Patches by sizes, of one detector on one background."""
-    sides = _values(results, 'side')
-    means = {(r['patch'], r['side']): 100 * r['mean'] for r in results}
-    return markdown_table(title, [f'{side} px' for side in sides], {
-        patch: [number(means.get((patch, side)), '{:.1f}') for side in sides]
-        for patch in _values(results, 'patch')})
 
 
 @SECTIONS.register_module(name='table')

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ from mmdet_facepatch.engine.face_likeness_run import patch_files
 from mmdet_facepatch.models.detectors import BlackBoxDetector
 from mmdet_facepatch.models.detectors.black_box import instances_of
 
+ROOT = Path(__file__).resolve().parents[2]
 WHITE, GREY = dict(type='constant', value=1.0), dict(type='constant', value=0.5)
 SCENES = dict(size=64, sides=(8, 16), shifts=((0, 0), (5, -3)))
 BLACK_BOX = dict(
@@ -244,3 +247,12 @@ class TestRun:
 
 def test_names_of_patches():
     assert patch_files(['a b=c.png', 'd=e=f.npy']) == {'a b': 'c.png', 'd': 'e=f.npy'}
+
+
+@pytest.mark.parametrize(('words', 'kept'), [
+    (['c', '--work-dir', 'x'], None), (['c', '--kept', '--work-dir', 'x'], 'default'),
+    (['c', '--kept', 'k', '--work-dir', 'x'], 'k'),
+    (['c', '--kept=k', '--work-dir', 'x'], 'k')])
+def test_recorded_command_measures_everything(words, kept):
+    tool = runpy.run_path(str(ROOT / 'tools' / 'face_likeness.py'))
+    assert tool['without_kept'](words, kept) == ['c', '--work-dir', 'x']

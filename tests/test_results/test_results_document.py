@@ -107,11 +107,11 @@ class TestDocument:
                 '2.0 (1.0..3.0) |') in text
         assert 'p: 1.0, noise: 2.0; difference to 0.5 x that -1.0 points' in text
         assert '| p | 25.0 | 50.0 |' in text
-        assert ('**On grey, at the size where it is highest**\n\n| | mtcnn |\n'
+        assert ('**On grey, at the side where it is highest**\n\n| | mtcnn |\n'
                 '|---|---:|\n| p | 50.0 |\n| noise | 0.0 |\n') in text
         # A table within is one only after an empty line.
-        assert ('<details>\n<summary>On grey, by size</summary>\n\n'
-                '**mtcnn, on grey**\n\n| | 16 px | 32 px |') in text
+        assert ('<details>\n<summary>On grey, by side</summary>\n\n'
+                '**On grey, mtcnn**\n\n| | 16 px | 32 px |') in text
         assert text.count('<details>\n') == text.count('\n\n</details>\n\n') == 2
         assert '![Table 1: figure](.results/table1_subset/figure.png)' in text
         assert '(.results/table1_subset/table.json)' in text
