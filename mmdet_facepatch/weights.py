@@ -1,25 +1,29 @@
 """Weights and checkpoints, read without running anything that is in them.
 
 MMEngine reads checkpoints by unpickling them, which runs whatever code a stranger put
-there. Importing this module registers loaders of its own for every place that MMEngine
-reads checkpoints from, through MMEngine's list of schemes: ``load_from``, ``resume``,
-``init_cfg=dict(type='Pretrained', ...)`` and ``detector.checkpoint`` all go through it.
+there. :class:`SafeCheckpointLoader` reads from every place that MMEngine reads
+checkpoints from without that, and is what this package uses for what it reads itself.
+:func:`enable_safe_loading` hands its loaders to MMEngine, so that ``load_from``,
+``resume`` and ``init_cfg=dict(type='Pretrained', ...)`` use them, too.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
-from mmengine.logging import print_log
+from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import (
     CheckpointLoader,
     get_deprecated_model_names,
@@ -27,6 +31,7 @@ from mmengine.runner import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from packaging.version import Version
 
 from .files import check_unpacked_size
 
@@ -62,7 +67,8 @@ def read_checkpoint(
         return _read_safetensors(path, map_location)
     _check_archive(path)
     try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        with mmengine_globals():
+            content = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(_explain_refusal(path, error)) from error
     # A damaged pickle can make torch raise nearly anything.
@@ -76,6 +82,61 @@ def read_checkpoint(
             'weights'
         )
     return _without_code(path, dict(content))
+
+
+@contextmanager
+def mmengine_globals() -> Iterator[None]:
+    """Let ``torch.load(weights_only=True)`` read what MMEngine's runner saves.
+
+    ``Runner.save_checkpoint`` stores the message hub, whose ``HistoryBuffer`` objects
+    hold numpy arrays and whose metrics may be numpy scalars. Each buffer also carries
+    its statistics methods, which pickle as ``getattr(HistoryBuffer, 'mean')``. Instead
+    of the builtin ``getattr``, a function is given that knows those methods alone.
+    Object arrays stay refused.
+
+    torch's list of what is allowed is as before when the context is left. torch below
+    2.6 has no list of names: there such checkpoints are refused.
+    """
+    if Version(torch.__version__).release < (2, 6):
+        yield
+        return
+    # numpy 2 renamed the module of its unpickling functions; both names are given, so
+    # that checkpoints of either can be read.
+    core = importlib.import_module(
+        'numpy._core.multiarray' if hasattr(np, '_core') else 'numpy.core.multiarray'
+    )
+    allowed: list[tuple[Any, str]] = [
+        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (_history_buffer_method, 'builtins.getattr'),
+        (np.ndarray, 'numpy.ndarray'),
+        (np.dtype, 'numpy.dtype'),
+    ]
+    for module in ('numpy._core.multiarray', 'numpy.core.multiarray'):
+        allowed.append((core._reconstruct, f'{module}._reconstruct'))
+        allowed.append((core.scalar, f'{module}.scalar'))
+    # An unpickled dtype object is of a class of its own, e.g. numpy.dtypes.Int64DType.
+    for code in '?bBhHiIlLqQefdg':
+        kind = type(np.dtype(code))
+        allowed.append((kind, f'{kind.__module__}.{kind.__qualname__}'))
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals([*allowed])
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def _history_buffer_method(owner: Any, name: str) -> Callable:
+    """``getattr`` restricted to the statistics methods of a history buffer."""
+    methods = ('min', 'max', 'current', 'mean')
+    if owner is not HistoryBuffer or name not in methods:
+        raise ValueError(
+            f'A checkpoint asks for attribute {name!r} of {owner!r}, but only '
+            f'HistoryBuffer.{"/".join(methods)} are loaded. If you trust the file, '
+            'load it with torch.load(..., weights_only=False).'
+        )
+    return getattr(owner, name)
 
 
 def _check_archive(path: Path) -> None:
@@ -147,16 +208,43 @@ def _read_safetensors(path: Path, map_location: Any) -> dict[str, Any]:
     return dict(state_dict=state)
 
 
+class SafeCheckpointLoader(CheckpointLoader):
+    """MMEngine's loader with this module's functions for MMEngine's own schemes.
+
+    Schemes that others registered with MMEngine's loader are read as they are there.
+    """
+
+    _schemes: dict[str, Callable] = {}
+
+    @classmethod
+    def _get_checkpoint_loader(cls, path: str) -> Callable:
+        loader = super()._get_checkpoint_loader(path)
+        if loader is load_from_local and '://' in path:
+            return CheckpointLoader._get_checkpoint_loader(path)
+        return loader
+
+
+def enable_safe_loading() -> None:
+    """Make MMEngine read checkpoints as :class:`SafeCheckpointLoader` does.
+
+    From then on, in this process, ``load_from``, ``resume``, ``init_cfg`` and
+    ``mmengine.runner.load_checkpoint`` refuse files that hold more than tensors and
+    plain data. The tools of this package switch it on; importing it does not.
+    """
+    for prefix, loader in SafeCheckpointLoader._schemes.items():
+        CheckpointLoader.register_scheme(prefix, loader, force=True)
+
+
 # MMEngine's schemes. Loaders are named load_from_<place>: it logs the place.
 
 
-@CheckpointLoader.register_scheme(prefixes='', force=True)
+@SafeCheckpointLoader.register_scheme(prefixes='')
 def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Loader of local files for MMEngine; see :func:`read_checkpoint`."""
     return read_checkpoint(filename, map_location)
 
 
-@CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), force=True)
+@SafeCheckpointLoader.register_scheme(prefixes=('http://', 'https://'))
 def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Loader of URLs for MMEngine: kept in torch's hub folder, read as any file.
 
@@ -186,8 +274,8 @@ def _fetch(url: str, path: Path) -> None:
     torch.hub.download_url_to_file(url, str(path), progress=False)
 
 
-@CheckpointLoader.register_scheme(
-    prefixes=('modelzoo://', 'torchvision://'), force=True
+@SafeCheckpointLoader.register_scheme(
+    prefixes=('modelzoo://', 'torchvision://')
 )
 def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Loader of ``torchvision://NAME`` for MMEngine."""
@@ -195,8 +283,8 @@ def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, 
     return load_from_http(url, map_location)
 
 
-@CheckpointLoader.register_scheme(
-    prefixes=('open-mmlab://', 'openmmlab://'), force=True
+@SafeCheckpointLoader.register_scheme(
+    prefixes=('open-mmlab://', 'openmmlab://')
 )
 def load_from_openmmlab(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Loader of ``open-mmlab://NAME`` for MMEngine."""
@@ -210,7 +298,7 @@ def load_from_openmmlab(filename: str, map_location: Any = None) -> dict[str, An
     return read_checkpoint(Path(home) / place, map_location)
 
 
-@CheckpointLoader.register_scheme(prefixes='mmcls://', force=True)
+@SafeCheckpointLoader.register_scheme(prefixes='mmcls://')
 def load_from_mmcls(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Loader of ``mmcls://NAME`` for MMEngine: the backbone of a classifier."""
     checkpoint = load_from_http(_named(get_mmcls_models(), filename), map_location)
@@ -225,8 +313,8 @@ def load_from_mmcls(filename: str, map_location: Any = None) -> dict[str, Any]:
     )
 
 
-@CheckpointLoader.register_scheme(
-    prefixes=['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'], force=True
+@SafeCheckpointLoader.register_scheme(
+    prefixes=['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://']
 )
 def load_from_store(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Refuses the object stores, which MMEngine's loaders unpickle from.

@@ -11,6 +11,10 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
 
 # isort: split
+# Before mmdet: it stands in for mmcv's operators where they are missing.
+import mmdet_facepatch  # noqa: F401
+
+# isort: split
 import copy
 import subprocess
 import sys

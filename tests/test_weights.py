@@ -6,15 +6,22 @@ import io
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel, initialize
 from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
 from torch.utils.data import DataLoader
 
 from mmdet_facepatch.attack import build_frozen_detector
-from mmdet_facepatch.weights import read_checkpoint
+from mmdet_facepatch.weights import (
+    SafeCheckpointLoader,
+    enable_safe_loading,
+    mmengine_globals,
+    read_checkpoint,
+)
 
 
 class Payload:
@@ -25,6 +32,13 @@ class Payload:
 
     def __reduce__(self):
         return open, (str(self.path), 'w')
+
+
+@pytest.fixture(autouse=True)
+def safe_loading(monkeypatch):
+    """As in the tools; afterwards MMEngine's loaders are its own again."""
+    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes)
+    enable_safe_loading()
 
 
 class Line(BaseModel):
@@ -112,7 +126,7 @@ def test_config_in_a_checkpoint_is_not_run(tmp_path, trap):
     """Runner.resume would run ``meta['config']``, which is text to the unpickler."""
     runner(tmp_path / 'work', epochs=1).train()
     path = tmp_path / 'work' / 'epoch_1.pth'
-    content = torch.load(path, weights_only=True)
+    content = torch.load(path, weights_only=False)
     content['meta']['config'] = f'open({str(trap)!r}, "w")'
     torch.save(content, path)
     resumed = runner(tmp_path / 'work', load_from=str(path), resume=True)
@@ -218,3 +232,131 @@ def test_safetensors(tmp_path):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r'x\.safetensors is damaged'):
         read_checkpoint(path)
+
+
+def test_own_reading_is_safe_without_the_switch(evil, trap, monkeypatch):
+    unsafe = {'': lambda *args: torch.load(evil, weights_only=False)}
+    monkeypatch.setattr(CheckpointLoader, '_schemes', unsafe)
+    with pytest.raises(ValueError, match=REFUSED):
+        SafeCheckpointLoader.load_checkpoint(str(evil))
+    assert not trap.exists()
+
+
+def test_schemes_of_others_are_theirs(monkeypatch):
+    monkeypatch.setattr(CheckpointLoader, '_schemes', CheckpointLoader._schemes)
+    CheckpointLoader.register_scheme('mine://', lambda name, place: dict(name=name))
+    assert SafeCheckpointLoader.load_checkpoint('mine://x') == dict(name='mine://x')
+
+
+# --- what MMEngine's runner saves -------------------------------------------------
+
+
+def saved_message_hub() -> bytes:
+    buffer = HistoryBuffer()
+    for value in (4.0, 2.0, 3.0):
+        buffer.update(value, 2)
+    file = io.BytesIO()
+    torch.save(
+        {
+            'message_hub': {
+                'log_scalars': {'train/loss': buffer},
+                'best': np.float64(0.25),
+                'count': np.int64(3),
+            },
+            'rng': np.arange(3, dtype=np.uint32),
+        },
+        file,
+    )
+    return file.getvalue()
+
+
+def load(checkpoint: bytes) -> dict:
+    """In torch's own list nothing is allowed."""
+    with mmengine_globals():
+        return torch.load(io.BytesIO(checkpoint), weights_only=True)
+
+
+needs_safe_globals = pytest.mark.skipif(
+    not hasattr(torch.serialization, 'get_safe_globals')
+    or not hasattr(torch.serialization, 'safe_globals'),
+    reason='torch < 2.6 has no list of named safe globals',
+)
+
+
+@needs_safe_globals
+def test_mmengine_checkpoint_loads_where_allowed() -> None:
+    checkpoint = saved_message_hub()
+    with pytest.raises(pickle.UnpicklingError, match='HistoryBuffer'):
+        torch.load(io.BytesIO(checkpoint), weights_only=True)
+    loaded = load(checkpoint)
+    buffer = loaded['message_hub']['log_scalars']['train/loss']
+    history, counts = buffer.data
+    assert history.tolist() == [4.0, 2.0, 3.0]
+    assert counts.tolist() == [2, 2, 2]
+    assert buffer.statistics('mean') == 1.5
+    assert loaded['message_hub']['best'] == 0.25
+    assert loaded['message_hub']['count'] == 3
+    assert loaded['rng'].dtype == np.uint32
+    assert loaded['rng'].tolist() == [0, 1, 2]
+
+
+@needs_safe_globals
+def test_checkpoint_written_under_the_other_numpy_loads() -> None:
+    """numpy 1 and 2 name the module of their unpickling functions differently."""
+    new, old = b'cnumpy._core.multiarray\n', b'cnumpy.core.multiarray\n'
+    target = io.BytesIO()
+    replaced = 0
+    with (
+        zipfile.ZipFile(io.BytesIO(saved_message_hub())) as source,
+        zipfile.ZipFile(target, 'w') as copy,
+    ):
+        for name in source.namelist():
+            data = source.read(name)
+            if name.endswith('data.pkl'):
+                swap = (new, old) if new in data else (old, new)
+                replaced += data.count(swap[0])
+                data = data.replace(*swap)
+            copy.writestr(name, data)
+    assert replaced >= 1
+    assert load(target.getvalue())['rng'].tolist() == [0, 1, 2]
+
+
+@needs_safe_globals
+def test_list_of_the_process_is_as_before() -> None:
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.add_safe_globals([HistoryBuffer])
+    try:
+        allowed = {*map(repr, torch.serialization.get_safe_globals())}
+        with pytest.raises(ZeroDivisionError), mmengine_globals():
+            _ = 1 / 0
+        assert {*map(repr, torch.serialization.get_safe_globals())} == allowed
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+class Reach:
+    """Pickles as getattr(owner, name)."""
+
+    def __init__(self, owner: object, name: str) -> None:
+        self.call = (getattr, (owner, name))
+
+    def __reduce__(self):
+        return self.call
+
+
+@needs_safe_globals
+@pytest.mark.parametrize('name', ['__init__', '__class__', '_statistics_methods'])
+def test_getattr_reaches_statistics_only(name: str) -> None:
+    file = io.BytesIO()
+    torch.save({'x': Reach(HistoryBuffer, name)}, file)
+    with pytest.raises((ValueError, pickle.UnpicklingError), match=name):
+        load(file.getvalue())
+
+
+@needs_safe_globals
+def test_object_arrays_stay_refused() -> None:
+    file = io.BytesIO()
+    torch.save({'x': np.array([{}, 1], dtype=object)}, file)
+    with pytest.raises(pickle.UnpicklingError, match='ObjectDType'):
+        load(file.getvalue())

@@ -6,7 +6,8 @@ leaves a program ``FOLDER/python``, prints a line when it can be used, and ends 
 standard input. The program takes Python's own command line (``-u``, ``-m``, ``-c``, a
 script). What it runs is a process of its own, with the caller's environment, folder,
 standard streams and signals, forked from this one: the imports are done, nothing else.
-This package is not among them, so that each process registers its modules itself.
+This package is not among them, so that each process registers its modules itself; only
+its operators are, which mmdet needs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import importlib.util
 import marshal
 import os
 import runpy
@@ -22,6 +24,7 @@ import shlex
 import signal
 import socket
 import sys
+import types
 from pathlib import Path
 
 # What tools import, or their libraries when they come to it.
@@ -140,6 +143,19 @@ def run(arguments: list[str], paths: list[str]) -> None:
         runpy.run_path(arguments[0], run_name='__main__')
 
 
+def provide_operators() -> None:
+    """Let mmdet import without mmcv's compiled operators, and nothing else."""
+    name = 'mmdet_facepatch'
+    package = types.ModuleType(name)
+    found = importlib.util.find_spec(name)
+    package.__path__ = list(found.submodule_search_locations)
+    sys.modules[name] = package
+    importlib.import_module(f'{name}.ops').provide_operators()
+    for module in [*sys.modules]:
+        if module.partition('.')[0] == name:
+            del sys.modules[module]
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     own = os.environ.get('PYTHONPATH', '').split(os.pathsep)
@@ -148,6 +164,7 @@ def main() -> None:
 
     # No thread may exist when a process is forked.
     torch.set_num_threads(1)
+    provide_operators()
     for module in MODULES:
         importlib.import_module(module)
     from mmengine.config import Config

@@ -13,7 +13,7 @@ import platform
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
+import mmdet_facepatch  # checks the stack before anything needs it
 
 # isort: split
 import numpy as np
@@ -25,6 +25,7 @@ from benchmarks.evaluation import benchmark_evaluation
 from benchmarks.loading import benchmark_loading
 from benchmarks.matching import benchmark_matching
 from benchmarks.measure import Measurement
+from benchmarks.operators import benchmark_operators
 from benchmarks.peers import benchmark_peers
 from benchmarks.training import benchmark_training
 
@@ -34,6 +35,7 @@ PARTS: dict[str, Callable[[int], Iterable[Measurement]]] = {
     'attack': benchmark_attack,
     'compositor': benchmark_compositor,
     'matching': benchmark_matching,
+    'operators': benchmark_operators,
     'training': benchmark_training,
     'annotation': benchmark_annotation,
     'loading': benchmark_loading,
@@ -80,7 +82,8 @@ def main() -> None:
                   else platform.machine())
         content = dict(
             device=device, python=platform.python_version(),
-            torch=torch.__version__, numpy=np.__version__, cores=args.cores,
+            torch=torch.__version__, numpy=np.__version__,
+            operators=str(mmdet_facepatch.ops.provide_operators()), cores=args.cores,
             repeat=args.repeat, measurements=[asdict(line) for line in found])
         write_atomically(args.out, (json.dumps(content, indent=2) + '\n').encode())
 

@@ -30,7 +30,6 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 # isort: split
 import torch
 from mmdet.utils import register_all_modules
-from mmengine.runner import CheckpointLoader
 
 from mmdet_facepatch.engine import find_intact_checkpoint, load_config
 
@@ -171,7 +170,7 @@ def run(config: Path, work_dir: Path, plan: Plan | None = None,
 def final_state(work_dir: Path) -> dict[str, Any]:
     """What a run ends with: of its last checkpoint, and the patch."""
     path, _ = find_intact_checkpoint(work_dir)
-    checkpoint = CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    checkpoint = SafeCheckpointLoader.load_checkpoint(str(path), map_location='cpu')
     state = {key: checkpoint[key] for key in COMPARED if key in checkpoint}
     patch = work_dir / 'patch.npy'
     return dict(state, iter=checkpoint['meta']['iter'],

@@ -19,12 +19,12 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmengine.runner import CheckpointLoader
 
 from mmdet_facepatch import zoo
 from mmdet_facepatch.engine.digests import file_digest
 from mmdet_facepatch.files import write_atomically
 from mmdet_facepatch.results import model_manifest, model_table
+from mmdet_facepatch.weights import SafeCheckpointLoader
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    checkpoint = CheckpointLoader.load_checkpoint(
+    checkpoint = SafeCheckpointLoader.load_checkpoint(
         args.checkpoint, map_location='cpu')
     meta = {key: checkpoint['meta'][key] for key in ('epoch', 'iter', 'seed')
             if key in checkpoint['meta']}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up all that this package needs, in .venv of the checkout:
+# Sets up all that this package needs, in .venv of the checkout, without a compiler:
 #
 #   bash tools/setup_env.sh            to run it
 #   bash tools/setup_env.sh --tests    to run its tests as well
@@ -7,6 +7,10 @@
 # Each step leaves a stamp of what it installed in .venv/.facepatch: a second run skips
 # all of them, and a run after an interrupted one goes on where that stopped.
 #
+#   FACEPATCH_OPS     "compiled" compiles mmcv's operators, 10 to 15 minutes on two
+#                     cores; by default mmdet_facepatch/ops stands in for them
+#   FACEPATCH_STACK   "onedl" (default), the maintained forks, or "openmmlab", the
+#                     original distributions
 #   FACEPATCH_PYTHON  the Python to use (default: the first of python3.11, 3.12, 3.13,
 #                     3.10, python3 that is at least 3.10 and can make environments)
 #   FACEPATCH_TORCH   the release of torch (default: 2.13.0)
@@ -16,17 +20,34 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly ROOT=$PWD VENV=.venv STATE=.venv/.facepatch
 readonly PYTHON=$VENV/bin/python
 readonly TORCH="torch==${FACEPATCH_TORCH:-2.13.0}"
-readonly BUILD_TOOLS=('setuptools<81' wheel ninja numpy)
-readonly MMENGINE='onedl-mmengine==0.10.12'
-readonly MMCV='onedl-mmcv==2.3.6'
-readonly MMDET='onedl-mmdetection==3.5.1'
+readonly BUILD_TOOLS=('setuptools<81' wheel numpy)
+readonly OPS=${FACEPATCH_OPS:-none} STACK=${FACEPATCH_STACK:-onedl}
+
+fail_usage() { echo "setup_env.sh: $*" >&2; exit 2; }
+
+case "$STACK" in
+    onedl)
+        MMENGINE='onedl-mmengine==0.10.12'
+        MMCV='onedl-mmcv==2.3.6'
+        MMDET='onedl-mmdetection==3.5.1' ;;
+    openmmlab)
+        MMENGINE='mmengine==0.10.7'
+        MMCV='mmcv-lite==2.1.0'
+        MMDET='mmdet==3.3.0' ;;
+    *) fail_usage "FACEPATCH_STACK=$STACK is neither onedl nor openmmlab" ;;
+esac
+case "$OPS" in
+    none) ;;
+    compiled) MMCV=${MMCV/mmcv-lite/mmcv} ;;
+    *) fail_usage "FACEPATCH_OPS=$OPS: it can only be 'compiled', or not be set" ;;
+esac
 
 WITH_TESTS=no
 TOTAL=6
 case "${1-}" in
     '') ;;
     --tests) WITH_TESTS=yes; TOTAL=7 ;;
-    *) echo "setup_env.sh: unknown option '$1' (there is only --tests)" >&2; exit 2 ;;
+    *) fail_usage "unknown option '$1' (there is only --tests)" ;;
 esac
 
 say() { printf '[%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
@@ -65,7 +86,7 @@ heartbeat() {
         [ $((elapsed % 30)) -lt 15 ] || continue
         compiled=$(tail -n 50 "$log" | sed -n 's/^ *\[\([0-9]*\/[0-9]*\)\].*/\1/p' |
             tail -n 1)
-        say "      still at it${compiled:+, $compiled files compiled}"
+        say "      still installing${compiled:+, $compiled files compiled}"
     done
 }
 
@@ -119,7 +140,7 @@ do_tools() {
 do_torch() {
     : >"$STATE/constraints.txt"
     pip_install torch "$TORCH"
-    # What follows must not replace the torch that mmcv is compiled against.
+    # What follows must not replace this torch.
     printf '%s\nsetuptools<81\n' "$TORCH" >"$STATE/constraints.txt"
 }
 
@@ -139,30 +160,20 @@ print(version("opencv-python"))')
     "$PYTHON" -c 'import cv2'
 }
 
-operators_work() {
-    logged mmcv-check "$PYTHON" -c '
-import torch
-from mmcv.ops import nms
-boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0], [0.0, 0.0, 9.0, 8.0]])
-kept, indices = nms(boxes, torch.tensor([0.5, 0.9]), 0.5)
-assert indices.tolist() == [1], indices' 2>/dev/null
-}
-
 do_mmcv() {
-    say "      Its operators are compiled now, unless pip has done so before:" \
-        "10 minutes on two cores."
-    # Without build isolation: an isolated build does not see torch, leaves the
-    # operators out and says nothing.
-    export MMCV_WITH_OPS=1
-    pip_install mmcv --verbose --no-build-isolation "$MMCV" || compiler_hint
-    ensure_opencv
-    if ! operators_work; then
-        say "      That mmcv has no working operators (a wheel kept from another" \
-            "build): compiling it anew."
-        pip_install mmcv --verbose --no-build-isolation --no-cache-dir \
-            --force-reinstall --no-deps "$MMCV" || compiler_hint
-        operators_work || fail "mmcv's operators do not work: see $STATE/mmcv-check.log"
+    # A wheel that pip has kept may be of the other kind or for another torch: none is
+    # taken, and none is kept. What is installed may be of the other kind, too.
+    "$PYTHON" -m pip uninstall -y mmcv mmcv-lite onedl-mmcv >"$STATE/mmcv-old.log" 2>&1
+    if [ "$OPS" = none ]; then
+        # Built in isolation, where it sees no torch, mmcv leaves its operators out.
+        MMCV_WITH_OPS=0 pip_install mmcv --no-cache-dir "$MMCV"
+    else
+        say "      Its operators are compiled now: 10 to 15 minutes on two cores."
+        pip_install ninja ninja
+        MMCV_WITH_OPS=1 pip_install mmcv --verbose --no-build-isolation \
+            --no-cache-dir "$MMCV" || compiler_hint
     fi
+    ensure_opencv
 }
 
 compiler_hint() {
@@ -175,17 +186,20 @@ raise SystemExit(not os.path.exists(os.path.join(s.get_path("include"), "Python.
 }
 
 do_mmdet() {
-    pip_install mmdet --no-build-isolation "$MMDET"
+    pip_install mmdet "$MMDET"
     ensure_opencv
 }
 
 do_package() {
     pip_install package --no-build-isolation --editable '.[embedded]'
     # Says in full what does not fit, if anything does not.
-    "$PYTHON" -c 'import mmdet_facepatch' >"$STATE/import.log" 2>&1 || {
+    "$PYTHON" -c 'import mmdet_facepatch
+print(mmdet_facepatch.ops.provide_operators().name)' >"$STATE/import.log" 2>&1 || {
         tail -n 30 "$STATE/import.log" >&2
         fail "The package does not import."
     }
+    [ "$OPS" = none ] || [ "$(tail -n 1 "$STATE/import.log")" = compiled ] ||
+        fail "mmcv has no compiled operators: see $STATE/mmcv.log"
 }
 
 do_tests() {
@@ -207,20 +221,26 @@ if [ -d "$VENV" ] && [ -e "$STATE/made" ] && ! usable "$PYTHON"; then
     say "The Python under $VENV is gone; making the environment anew."
     rm -rf "$VENV"
 fi
+if [ -e "$STATE/stack" ] && [ "$(cat "$STATE/stack")" != "$STACK" ]; then
+    fail "$ROOT/$VENV has the stack $(cat "$STATE/stack"), not $STACK: remove it first."
+fi
 if [ ! -e "$STATE/made" ]; then
     FOUND=$(find_python)
     say "Making $VENV with $("$FOUND" --version) ($(command -v "$FOUND"))"
     mkdir -p "$STATE"
     logged venv "$FOUND" -m venv "$VENV"
     : >"$STATE/constraints.txt"
+    echo "$STACK" >"$STATE/stack"
     "$PYTHON" --version >"$STATE/made"
 fi
 
 PACKAGING=$(cat setup.py setup.cfg | cksum)
-step tools 'setuptools, wheel, ninja, numpy' "$(cat "$STATE/made")" "${BUILD_TOOLS[@]}"
+TITLE=$MMCV
+[ "$OPS" = none ] || TITLE="$MMCV, with compiled operators"
+step tools 'setuptools, wheel, numpy' "$(cat "$STATE/made")" "${BUILD_TOOLS[@]}"
 step torch "$TORCH" "$TORCH"
 step mmengine "$MMENGINE" "$MMENGINE"
-step mmcv "$MMCV, with compiled operators" "$MMCV"
+step mmcv "$TITLE" "$MMCV" "$OPS"
 step mmdet "$MMDET" "$MMDET"
 step package 'this package, editable' "$ROOT" "$PACKAGING"
 if [ "$WITH_TESTS" = yes ]; then

@@ -25,7 +25,7 @@ from .frozen_detector import (
 )
 
 # Configs give the patch in RGB, mmcv loads images in BGR.
-CHANNEL_ORDERS = {'rgb': [0, 1, 2], 'bgr': [2, 1, 0]}
+CHANNEL_ORDERS = ('rgb', 'bgr')
 # 8-bit images against patch pixels in [0, 1].
 PIXEL_SCALE = 255.0
 
@@ -241,7 +241,9 @@ class PatchAttacker(BaseModel):
             and the squares of the patches, (G, 4) int64 xyxy, pixels.
         """
         squares = [self.placement(boxes) for boxes in faces]
-        pixels = self.patch()[CHANNEL_ORDERS[self.channel_order]] * PIXEL_SCALE
+        pixels = self.patch() * PIXEL_SCALE
+        if self.channel_order == 'bgr':
+            pixels = pixels.flip(0)
         floats = [image.to(pixels.dtype) for image in images]
         return self.compositor(floats, pixels, squares), squares
 

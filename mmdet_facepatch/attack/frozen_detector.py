@@ -12,10 +12,10 @@ from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from ..models.detectors import check_checkpoint
+from ..weights import SafeCheckpointLoader
 
 # How many differing keys an error message names.
 NAMED_KEYS = 3
@@ -43,9 +43,11 @@ def detector_digest(detector: nn.Module) -> str:
         digest.update(f'{name} in train mode;'.encode())
     tensors = [*detector.named_parameters(), *detector.named_buffers()]
     for name, tensor in sorted(tensors, key=lambda item: item[0]):
-        values = tensor.detach().cpu().contiguous()
+        # A tensor of one element is contiguous with any stride, 0 included, and
+        # keeps it in reshape(); a copy has none but its own.
+        values = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
         digest.update(f'{name} {values.dtype} {tuple(values.shape)};'.encode())
-        digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(values.view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -106,7 +108,7 @@ def merge_batch_norms(detector: nn.Module) -> nn.Module:
 
 def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
     """Load weights, or say which names or shapes keep them from fitting."""
-    loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    loaded = SafeCheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     found = loaded.get('state_dict', loaded)
     state = OrderedDict(
         (key.removeprefix('module.'), value) for key, value in found.items())

@@ -28,6 +28,7 @@ from .hooks import (
 from .loops import PatchAttackLoop, PatchTestLoop, PatchValLoop
 from .memory import keep_freed_memory
 from .processes import build_runner
+from .safeguards import enable_safeguards
 from .saved_evaluations import SavedEvaluations
 from .train_loops import ReproducibleEpochLoop, ReproducibleIterLoop
 from .work_dir import WorkDirError, claim_work_dir
@@ -57,6 +58,7 @@ __all__ = [
     'claim_work_dir',
     'damage_of',
     'data_config',
+    'enable_safeguards',
     'experiment_parser',
     'find_intact_checkpoint',
     'keep_freed_memory',

@@ -10,7 +10,15 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.runner import Runner
+
+from .safeguards import enable_safeguards
+
+# Lets configs inherit from this package's, wherever it is installed, as from mmdet's:
+# _base_ = 'mmdet_facepatch::attack/patch_iou.py'. MMEngine wants a folder in the path,
+# so a config at the top is mmdet_facepatch::attack/../NAME.py.
+MODULE2PACKAGE.setdefault('mmdet_facepatch', 'mmdet_facepatch')
 
 # Keys that tools read besides those of Runner.
 TOOL_KEYS = {'tta_model', 'tta_pipeline'}
@@ -87,9 +95,8 @@ def load_config(
     if options:
         _check_keys(cfg, options)
         cfg.merge_from_dict(options)
-    # Configs of other projects do not name it.
-    cfg.default_hooks = dict(
-        dict(numbers=dict(type='FiniteNumbersHook')), **cfg.get('default_hooks', {}))
+    # Configs of other projects do not name the hook.
+    enable_safeguards(cfg)
     os.environ.setdefault('LOCAL_RANK', str(local_rank))
     cfg.launcher = launcher
     if work_dir is not None:

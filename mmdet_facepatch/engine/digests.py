@@ -10,9 +10,9 @@ from typing import Any
 
 from mmdet.registry import DATASETS
 from mmengine.registry import DefaultScope
-from mmengine.runner import CheckpointLoader
 
 from ..attack import build_frozen_detector, detector_digest
+from ..weights import SafeCheckpointLoader
 
 
 def content_digest(content: Any) -> str:
@@ -60,7 +60,7 @@ def detector_file_digest(checkpoint: str) -> str:
     """SHA-256 of a checkpoint, also of one that is named by a scheme or URL."""
     if Path(checkpoint).is_file():
         return file_digest(checkpoint)
-    state = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    state = SafeCheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     state = state.get('state_dict', state)
     digest = hashlib.sha256()
     for key in sorted(state):

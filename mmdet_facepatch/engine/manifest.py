@@ -15,6 +15,7 @@ import mmengine
 import numpy as np
 import torch
 
+from ..ops import provide_operators
 from ..version import __version__
 from .digests import build_dataset
 
@@ -23,12 +24,16 @@ MOST_EVENTS = 4
 
 
 def software_versions() -> dict[str, str]:
-    """Version by name of what a result may depend on."""
+    """Version by name of what a result may depend on.
+
+    ``operators`` is where NMS, RoIAlign and the like come from.
+    """
     return dict(
         python=platform.python_version(), numpy=np.__version__,
         opencv=cv2.__version__, torch=torch.__version__,
         mmengine=mmengine.__version__, mmcv=mmcv.__version__,
-        mmdet=mmdet.__version__, mmdet_facepatch=__version__)
+        mmdet=mmdet.__version__, mmdet_facepatch=__version__,
+        operators=str(provide_operators()))
 
 
 def portable(value: Any, root: str | Path) -> Any:

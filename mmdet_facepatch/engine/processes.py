@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import is_distributed
 from mmengine.runner import Runner
 
+from ..ops import log_backend
 from .checkpoints import damage_of, find_intact_checkpoint
 
 
@@ -98,6 +99,7 @@ def build_runner(cfg: Config) -> Runner:
             not is_distributed()):
         _join_on_cpu(cfg)
     runner = Runner.from_cfg(cfg)
+    log_backend()
     for warning in warnings:
         runner.logger.warning(warning)
     return runner

@@ -16,7 +16,7 @@ import torch
 from mmengine.runner import CheckpointLoader
 
 from ..files import write_atomically
-from ..weights import read_checkpoint
+from ..weights import SafeCheckpointLoader, read_checkpoint
 
 SCHEME = 'facepatch://'
 FOLDER = Path(__file__).parent
@@ -92,7 +92,9 @@ def _check_digest(path: Path) -> None:
             'the package again')
 
 
+# With MMEngine's too: mmdet's init_detector takes it.
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
+@SafeCheckpointLoader.register_scheme(prefixes=SCHEME)
 def load_from_zoo(filename: str, map_location: Any = None,
                   **kwargs: Any) -> dict[str, Any]:
     """Loader of ``facepatch://NAME`` for mmengine, without unpickling code.

@@ -24,10 +24,13 @@ SIZE, BATCH = 640, 4
 CROWD = 709
 
 
-def build_attacker(method: str, patch: int = 128) -> PatchAttacker:
+def build_attacker(
+    method: str, patch: int = 128, detector: dict[str, str] | None = None
+) -> PatchAttacker:
     """The attacker of a config in configs/attack, on the GPU where there is one."""
     cfg = Config.fromfile(CONFIGS / 'attack' / f'{method}.py')
     cfg.model.patch.size = (patch, patch)
+    cfg.model.detector.update(detector or {})
     with DefaultScope.overwrite_default_scope('mmdet'):
         attacker = MODELS.build(cfg.model)
     return attacker.to('cuda' if torch.cuda.is_available() else 'cpu')

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import CheckpointLoader
+
+from mmdet_facepatch.weights import SafeCheckpointLoader
 
 from .case import Case, Payload, expect
 
@@ -31,7 +32,7 @@ def state() -> dict[str, torch.Tensor]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return CheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    return SafeCheckpointLoader.load_checkpoint(str(path), map_location='cpu')
 
 
 def _is_good(found: dict[str, Any]) -> None:
@@ -101,7 +102,7 @@ def cases() -> list[Case]:
             'checkpoint',
             'of an object store',
             {'b': b''},
-            lambda path: CheckpointLoader.load_checkpoint(f's3:/{path}'),
+            lambda path: SafeCheckpointLoader.load_checkpoint(f's3:/{path}'),
             says=('object stores',),
         ),
     ]
