@@ -2,10 +2,10 @@
 
 Importing the package registers its modules with MMDetection's registries, its configs
 as ``mmdet_facepatch::...`` and its weights as ``facepatch://...``; configs do it by
-``custom_imports = dict(imports=['mmdet_facepatch'])``. It checks that the OpenMMLab stack
-fits, and stands in for mmcv's compiled operators where they are missing
-(:mod:`mmdet_facepatch.ops`). Nothing else of the process changes; what guards
-runs against untrusted files is switched on by :func:`enable_safeguards`.
+``custom_imports = dict(imports=['mmdet_facepatch'])``. It checks that the OpenMMLab
+stack fits, and stands in for mmcv's compiled operators where they are missing
+(:mod:`mmdet_facepatch.ops`). Nothing else of the process changes; what guards runs
+against untrusted files is switched on by :func:`enable_safeguards`.
 """
 
 from .stack import StackError, check_stack, import_parts

@@ -274,18 +274,14 @@ def _fetch(url: str, path: Path) -> None:
     torch.hub.download_url_to_file(url, str(path), progress=False)
 
 
-@SafeCheckpointLoader.register_scheme(
-    prefixes=('modelzoo://', 'torchvision://')
-)
+@SafeCheckpointLoader.register_scheme(prefixes=('modelzoo://', 'torchvision://'))
 def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Loader of ``torchvision://NAME`` for MMEngine."""
     url = _named(get_torchvision_models(), filename)
     return load_from_http(url, map_location)
 
 
-@SafeCheckpointLoader.register_scheme(
-    prefixes=('open-mmlab://', 'openmmlab://')
-)
+@SafeCheckpointLoader.register_scheme(prefixes=('open-mmlab://', 'openmmlab://'))
 def load_from_openmmlab(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Loader of ``open-mmlab://NAME`` for MMEngine."""
     place = _named(get_external_models(), filename, get_deprecated_model_names())

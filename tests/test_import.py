@@ -77,5 +77,6 @@ def test_tools_and_the_public_function_switch_the_guards_on() -> None:
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-2:] == [
-        'mmdet_facepatch.weights', 'FiniteNumbersHook'
+        'mmdet_facepatch.weights',
+        'FiniteNumbersHook',
     ]

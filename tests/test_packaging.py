@@ -73,24 +73,21 @@ def test_wheel_has_an_index_of_models(built: Path) -> None:
 
 
 def test_pins_of_extras_and_of_the_messages_agree(metadata) -> None:
-    extras = metadata['options.extras_require']
-    assert set(requirements(extras['onedl'])) == set(stack.PINS['onedl'].values())
-    openmmlab = dict(
-        re.split(r'(?===|>=)', line, maxsplit=1)
-        for line in requirements(extras['openmmlab'])
-    )
-    for pin in stack.PINS['openmmlab'].values():
-        name, version = pin.split('==')
-        assert stack.SpecifierSet(openmmlab[name]).contains(version), pin
+    for family, pins in stack.PINS.items():
+        pins = {pin for name, pin in pins.items() if name != 'torch'}
+        extra = set(requirements(metadata['options.extras_require'][family]))
+        assert extra - {'setuptools<81'} == pins
 
 
 def test_pins_of_the_set_up_script_and_of_the_messages_agree() -> None:
     script = (ROOT / 'tools' / 'setup_env.sh').read_text()
-    for pin in stack.PINS['onedl'].values():
-        assert f"='{pin}'" in script
-    assert f'{stack.TORCH_PIN.replace("==", "==${FACEPATCH_TORCH:-")}}}' in script
-    assert "('setuptools<81' wheel ninja numpy)" in script
-    assert stack.BUILD_TOOLS.endswith("'setuptools<81' wheel ninja numpy")
+    for pins in stack.PINS.values():
+        for name, pin in pins.items():
+            if name == 'torch':
+                pin = pin.replace('==', '==${FACEPATCH_TORCH:-') + '}'
+                assert f'="{pin}"' in script
+            else:
+                assert f"='{pin}'" in script
 
 
 def test_no_distribution_of_the_stack_is_required(metadata) -> None:
@@ -123,11 +120,27 @@ def test_ci_calls_what_the_readme_says() -> None:
     assert 'bash tools/demo.sh' in (ROOT / 'README.md').read_text()
 
 
-def test_set_up_refuses_an_unknown_option() -> None:
+@pytest.mark.parametrize(
+    ('options', 'environment', 'message'),
+    [
+        (['--test'], {}, "unknown option '--test'"),
+        ([], dict(FACEPATCH_OPS='yes'), "FACEPATCH_OPS=yes: it can only be 'compiled'"),
+        ([], dict(FACEPATCH_STACK='mm'), 'FACEPATCH_STACK=mm is neither onedl nor'),
+    ],
+)
+def test_set_up_refuses_what_it_does_not_know(options, environment, message) -> None:
     done = subprocess.run(
-        ['bash', str(ROOT / 'tools' / 'setup_env.sh'), '--test'],
+        ['bash', str(ROOT / 'tools' / 'setup_env.sh'), *options],
         capture_output=True,
         text=True,
+        env={**os.environ, **environment},
     )
     assert done.returncode == 2
-    assert "unknown option '--test'" in done.stderr
+    assert message in done.stderr
+
+
+def test_license_is_in_the_wheel(metadata) -> None:
+    assert metadata['metadata']['license'] == 'Apache-2.0'
+    text = (ROOT / metadata['metadata']['license_files']).read_text()
+    assert 'Apache License' in text and 'Version 2.0, January 2004' in text
+    assert len(text.splitlines()) > 190

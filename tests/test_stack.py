@@ -126,8 +126,12 @@ def test_missing_part_is_of_the_family_that_is_there(site: FakeSite) -> None:
     site.add('torch', 'torch==2.1.0').add('mmengine', 'mmengine==0.10.7')
     site.add('mmdet', 'mmdet==3.3.0')
     assert site.check() == [
-        'StackError', CANNOT, '  - mmcv is not installed.', FIX,
-        '  python -m pip install mmcv-lite==2.1.0', 'imported',
+        'StackError',
+        CANNOT,
+        '  - mmcv is not installed.',
+        FIX,
+        '  python -m pip install mmcv-lite==2.1.0',
+        'imported',
     ]
 
 
@@ -136,7 +140,9 @@ def test_version_that_mmdet_refuses(site: FakeSite) -> None:
     refusal = "raise AssertionError('MMCV==2.2.0 is used but incompatible.')"
     printed = original_stack(site, 'mmcv==2.2.0', init=refusal).check()
     assert printed == [
-        'fits', 'StackError', CANNOT,
+        'fits',
+        'StackError',
+        CANNOT,
         '  - mmdet 3.3.0 is installed, but importing mmdet fails with AssertionError: '
         'MMCV==2.2.0 is used but incompatible.',
         FIX,
@@ -179,7 +185,8 @@ def test_two_distributions_of_one_module(site: FakeSite) -> None:
     site.add('mmengine', 'mmengine==0.10.7', 'onedl-mmengine==0.10.12')
     site.add('mmcv', 'onedl-mmcv==2.3.6').add('mmdet', 'onedl-mmdetection==3.5.1')
     assert site.check() == [
-        'StackError', CANNOT,
+        'StackError',
+        CANNOT,
         '  - mmengine and onedl-mmengine are both installed and overwrite each '
         "other's files, since both provide 'mmengine'.",
         FIX,
@@ -211,7 +218,10 @@ def test_operators_compiled_for_another_torch(site: FakeSite) -> None:
             "raise ImportError('libGL.so.1: cannot open shared object file')",
             '  python -m pip install --force-reinstall opencv-python-headless',
         ),
-        ("raise AttributeError('np.float')", '  python -m pip install onedl-mmcv==2.3.6'),
+        (
+            "raise AttributeError('np.float')",
+            '  python -m pip install onedl-mmcv==2.3.6',
+        ),
     ],
 )
 def test_mmcv_that_does_not_import(site: FakeSite, source: str, command: str) -> None:

@@ -32,6 +32,7 @@ import torch
 from mmdet.utils import register_all_modules
 
 from mmdet_facepatch.engine import find_intact_checkpoint, load_config
+from mmdet_facepatch.weights import SafeCheckpointLoader
 
 ROOT = Path(__file__).resolve().parents[1]
 DEFAULT = [ROOT / 'configs' / 'drill' / f'{name}.py'
@@ -170,7 +171,8 @@ def run(config: Path, work_dir: Path, plan: Plan | None = None,
 def final_state(work_dir: Path) -> dict[str, Any]:
     """What a run ends with: of its last checkpoint, and the patch."""
     path, _ = find_intact_checkpoint(work_dir)
-    checkpoint = SafeCheckpointLoader.load_checkpoint(str(path), map_location='cpu')
+    checkpoint = SafeCheckpointLoader.load_checkpoint(
+        str(path), map_location='cpu')
     state = {key: checkpoint[key] for key in COMPARED if key in checkpoint}
     patch = work_dir / 'patch.npy'
     return dict(state, iter=checkpoint['meta']['iter'],

@@ -46,8 +46,8 @@ class MissingOperatorError(NotImplementedError):
 
     def __init__(self, operator: str) -> None:
         super().__init__(
-            f'mmcv is installed without its compiled operators, and mmdet_facepatch '
-            f'has no {operator}. To get them all, run: {" && ".join(compile_commands())}'
+            'mmcv is installed without its compiled operators, and mmdet_facepatch has '
+            f'no {operator}. To get them all, run: {" && ".join(compile_commands())}'
         )
 
 

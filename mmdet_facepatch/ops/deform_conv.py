@@ -58,7 +58,8 @@ def _sample(maps: Tensor, at_y: Tensor, at_x: Tensor, scale: Tensor) -> Tensor:
             weights.append(weight_y * weight_x * scale * valid)
     rows = pixel_rows(maps)
     values = sum_rows(
-        rows, torch.stack(indices, -1).flatten(0, 1),
+        rows,
+        torch.stack(indices, -1).flatten(0, 1),
         torch.stack(weights, -1).flatten(0, 1),
     )
     return values.view(batch, -1, channels)
@@ -94,17 +95,22 @@ def deform_conv2d(
     deform_groups = offset.size(1) // (2 * taps)
 
     def axis(size: int, which: int) -> Tensor:
-        return torch.arange(size, device=maps.device, dtype=maps.dtype) * (
-            geometry.stride[which]
-        ) - geometry.padding[which]
-
-    def tap(size: int, which: int) -> Tensor:
-        return torch.arange(size, device=maps.device, dtype=maps.dtype) * (
-            geometry.dilation[which]
+        return (
+            torch.arange(size, device=maps.device, dtype=maps.dtype)
+            * (geometry.stride[which])
+            - geometry.padding[which]
         )
 
-    base_y = tap(kernel_h, 0).repeat_interleave(kernel_w)[:, None, None] + (
-        axis(height, 0)[:, None])
+    def tap(size: int, which: int) -> Tensor:
+        return (
+            torch.arange(size, device=maps.device, dtype=maps.dtype)
+            * (geometry.dilation[which])
+        )
+
+    base_y = (
+        tap(kernel_h, 0).repeat_interleave(kernel_w)[:, None, None]
+        + (axis(height, 0)[:, None])
+    )
     base_x = tap(kernel_w, 1).repeat(kernel_h)[:, None, None] + axis(width, 1)
     shifts = offset.view(batch, deform_groups, taps, 2, height, width)
     at_y = base_y + shifts[:, :, :, 0]
@@ -118,7 +124,9 @@ def deform_conv2d(
     # (B, groups of channels, taps, places, channels) -> (B, all channels * taps, ...).
     columns = columns.view(batch, deform_groups, taps, height * width, -1)
     columns = columns.permute(0, 1, 4, 2, 3).reshape(
-        batch, geometry.groups, -1, height * width)
+        batch, geometry.groups, -1, height * width
+    )
     output = (weight.reshape(geometry.groups, -1, columns.size(2)) @ columns).reshape(
-        batch, -1, height, width)
+        batch, -1, height, width
+    )
     return output if bias is None else output + bias[:, None, None]

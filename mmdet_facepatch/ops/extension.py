@@ -118,7 +118,11 @@ class OperatorModule(ModuleType):
         if self._torchvision is None:
             return roi_align(maps, rois, grid)
         return self._torchvision.roi_align(
-            maps, rois, grid.output_size, grid.spatial_scale, grid.sampling_ratio,
+            maps,
+            rois,
+            grid.output_size,
+            grid.spatial_scale,
+            grid.sampling_ratio,
             grid.aligned,
         )
 
@@ -193,13 +197,17 @@ class OperatorModule(ModuleType):
         bias: Tensor | None = None,
     ) -> Tensor:
         if self._torchvision is None:
-            return deform_conv.deform_conv2d(
-                maps, offset, weight, geometry, mask, bias
-            )
+            return deform_conv.deform_conv2d(maps, offset, weight, geometry, mask, bias)
         # It takes the number of groups from the shapes.
         return self._torchvision.deform_conv2d(
-            maps, offset, weight, bias, geometry.stride, geometry.padding,
-            geometry.dilation, mask,
+            maps,
+            offset,
+            weight,
+            bias,
+            geometry.stride,
+            geometry.padding,
+            geometry.dilation,
+            mask,
         )
 
     def deform_conv_forward(
@@ -276,7 +284,11 @@ class OperatorModule(ModuleType):
         backend.log_backend()
         output.copy_(
             self._deform_conv2d(
-                _geometry(geometry), input, offset, weight, mask,
+                _geometry(geometry),
+                input,
+                offset,
+                weight,
+                mask,
                 bias if with_bias else None,
             )
         )
@@ -387,13 +399,13 @@ class OperatorModule(ModuleType):
 
 def _geometry(arguments: dict[str, int]) -> deform_conv.ConvGeometry:
     """From the arguments of either of mmcv's operators."""
-    pairs = [
+    stride, padding, dilation = (
         (arguments[f'{new}_h'], arguments[f'{new}_w'])
         if f'{new}_h' in arguments
         else (arguments[f'{old}H'], arguments[f'{old}W'])
         for new, old in (('stride', 'd'), ('pad', 'pad'), ('dilation', 'dilation'))
-    ]
-    return deform_conv.ConvGeometry(*pairs, groups=arguments['group'])
+    )
+    return deform_conv.ConvGeometry(stride, padding, dilation, arguments['group'])
 
 
 def _attention(

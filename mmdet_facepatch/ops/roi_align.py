@@ -168,9 +168,7 @@ def roi_align(maps: Tensor, rois: Tensor, grid: RoIGrid) -> Tensor:
     return output.permute(0, 3, 1, 2)
 
 
-def roi_max(
-    maps: Tensor, rois: Tensor, grid: RoIGrid
-) -> tuple[Tensor, Tensor, Tensor]:
+def roi_max(maps: Tensor, rois: Tensor, grid: RoIGrid) -> tuple[Tensor, Tensor, Tensor]:
     """Maximum of each bin's sample points.
 
     Args:
@@ -206,13 +204,22 @@ def roi_max(
         point_y = point.div(at_x.size(2), rounding_mode='floor')
         for target, source in (
             (best, values),
-            (best_y, at_y[:, :, None, None].expand(*values.shape, -1).gather(
-                4, point_y[..., None])[..., 0]),
-            (best_x, at_x[:, None, :, None].expand(*values.shape, -1).gather(
-                4, (point % at_x.size(2))[..., None])[..., 0]),
+            (
+                best_y,
+                at_y[:, :, None, None]
+                .expand(*values.shape, -1)
+                .gather(4, point_y[..., None])[..., 0],
+            ),
+            (
+                best_x,
+                at_x[:, None, :, None]
+                .expand(*values.shape, -1)
+                .gather(4, (point % at_x.size(2))[..., None])[..., 0],
+            ),
         ):
             target[which] = torch.where(found, source, target[which])
-    return tuple(t.permute(0, 3, 1, 2) for t in (best, best_y, best_x))
+    first, second, third = (t.permute(0, 3, 1, 2) for t in (best, best_y, best_x))
+    return first, second, third
 
 
 def roi_max_backward(

@@ -9,6 +9,8 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
+from mmdet_facepatch.ops import provide_operators
+
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NAMES = sorted(path.stem for path in CONFIGS.glob('*_mbv2_widerface_subset.py'))
 
@@ -55,5 +57,6 @@ def test_pooling_is_the_same():
     rois = torch.tensor([[0., 2, 3, 60, 48], [1., 0, 0, 40, 40]])
     expected = plain((feature, ), rois)
     assert torch.equal(ours((channels_last, ), rois), expected)
-    # What mmcv makes of it: the day that this fails the class can go.
-    assert not torch.allclose(plain((channels_last, ), rois), expected)
+    # What mmcv's compiled operator makes of it: the day that this fails the class can go.
+    right = torch.allclose(plain((channels_last, ), rois), expected)
+    assert right == (provide_operators().name != 'compiled')

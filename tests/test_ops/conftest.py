@@ -38,8 +38,14 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], None]:
     """Makes mmcv call the operators of a module."""
 
     def use(module: ModuleType) -> None:
-        for name in ('nms', 'roi_align', 'deform_conv', 'modulated_deform_conv',
-                     'focal_loss', 'multi_scale_deform_attn'):
+        for name in (
+            'nms',
+            'roi_align',
+            'deform_conv',
+            'modulated_deform_conv',
+            'focal_loss',
+            'multi_scale_deform_attn',
+        ):
             monkeypatch.setattr(sys.modules[f'mmcv.ops.{name}'], 'ext_module', module)
 
     return use

@@ -52,7 +52,8 @@ def test_missing_operators_are_provided_once(unchosen, tmp_path):
     found = ops.provide_operators()
     assert found.name == 'torch'
     assert found.reason == (
-        f'mmcv {mmcv.__version__} has no compiled operators, it is not there')
+        f'mmcv {mmcv.__version__} has no compiled operators, it is not there'
+    )
     module = sys.modules['mmcv._ext']
     assert isinstance(module, OperatorModule)
     assert importlib.util.find_spec('mmcv._ext') is not None
@@ -72,13 +73,16 @@ def test_torchvision_that_does_not_import(monkeypatch, tmp_path):
     package = tmp_path / 'torchvision'
     package.mkdir()
     (package / '__init__.py').write_text(
-        "raise RuntimeError('operator torchvision::nms does not exist')")
+        "raise RuntimeError('operator torchvision::nms does not exist')"
+    )
     for name in [n for n in sys.modules if n.partition('.')[0] == 'torchvision']:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(tmp_path))
     assert backend.find_torchvision() == (
-        None, 'torchvision does not import (RuntimeError: operator torchvision::nms '
-        'does not exist)')
+        None,
+        'torchvision does not import (RuntimeError: operator torchvision::nms '
+        'does not exist)',
+    )
 
 
 def test_it_is_logged_once(monkeypatch):
@@ -88,7 +92,9 @@ def test_it_is_logged_once(monkeypatch):
     for _ in range(3):
         ops.log_backend()
     assert len(lines) == 1
-    assert lines[0].startswith(f'Operators (NMS, RoIAlign, ...): {ops.provide_operators()}')
+    assert lines[0].startswith(
+        f'Operators (NMS, RoIAlign, ...): {ops.provide_operators()}'
+    )
 
 
 def test_manifests_say_it():
@@ -109,6 +115,10 @@ def test_import_without_operators_finds_all_of_mmdet(tmp_path: Path):
         'print(mmdet_facepatch.ops.provide_operators().name)\n'
     )
     done = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, cwd=tmp_path,
-        check=True)
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
     assert done.stdout.splitlines()[-1] == 'torch'

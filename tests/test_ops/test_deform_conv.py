@@ -26,8 +26,13 @@ def tensors(geometry, dtype=torch.float32, shift=2.0) -> list[Tensor]:
         (n + 2 * p - (2 * d + 1)) // s + 1
         for n, s, p, d in zip((7, 9), *map(_pair, (stride, padding, dilation)))
     ]
-    shapes = ((2, 4, 7, 9), (2, deform_groups * 18, *size), (6, 4 // groups, 3, 3),
-              (2, deform_groups * 9, *size), (6,))
+    shapes = (
+        (2, 4, 7, 9),
+        (2, deform_groups * 18, *size),
+        (6, 4 // groups, 3, 3),
+        (2, deform_groups * 9, *size),
+        (6,),
+    )
     found = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
     found[1] *= shift
     found[3] = found[3].sigmoid()
@@ -41,8 +46,17 @@ def convolve(inputs: list[Tensor], geometry) -> Tensor:
         return deform_conv2d(*inputs, stride, padding, dilation, groups, deform_groups)
     maps, offset, weight, mask, bias = inputs
     return modulated_deform_conv2d(
-        maps, offset, mask, weight, bias, stride, padding, dilation, groups,
-        deform_groups)
+        maps,
+        offset,
+        mask,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        deform_groups,
+    )
 
 
 @pytest.mark.parametrize('geometry', GEOMETRIES)
@@ -77,7 +91,8 @@ def test_gradients_against_finite_differences(operators, use, geometry, version)
     inputs = tensors(geometry, torch.float64)[: 3 if version == 1 else 5]
     inputs = [tensor.requires_grad_() for tensor in inputs]
     assert torch.autograd.gradcheck(
-        lambda *moved: convolve(list(moved), geometry), inputs, fast_mode=True)
+        lambda *moved: convolve(list(moved), geometry), inputs, fast_mode=True
+    )
 
 
 @pytest.mark.parametrize('shift', [0.0, 2.0, 20.0])

@@ -30,9 +30,12 @@ def test_against_mmdets_formula(operators, use, gamma, alpha):
     found = sigmoid_focal_loss(logits, target, gamma, alpha, None, 'none')
     one_hot = F.one_hot(target, 4)[:, :3]
     expected = py_sigmoid_focal_loss(
-        logits, one_hot, gamma=gamma, alpha=alpha, reduction='none')
+        logits, one_hot, gamma=gamma, alpha=alpha, reduction='none'
+    )
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
-    gradients = [torch.autograd.grad(loss.sum(), logits)[0] for loss in (found, expected)]
+    gradients = [
+        torch.autograd.grad(loss.sum(), logits)[0] for loss in (found, expected)
+    ]
     torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-9)
 
 
@@ -43,8 +46,10 @@ def test_gradient_against_finite_differences(operators, use, reduction):
     weight = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
     assert torch.autograd.gradcheck(
         lambda x: sigmoid_focal_loss(
-            x, target.clamp(max=2), 2.0, 0.25, weight, reduction),
-        logits.requires_grad_())
+            x, target.clamp(max=2), 2.0, 0.25, weight, reduction
+        ),
+        logits.requires_grad_(),
+    )
 
 
 def test_large_logits_stay_finite(operators, use):
@@ -53,7 +58,8 @@ def test_large_logits_stay_finite(operators, use):
     logits = torch.tensor([[200.0], [-200.0]], requires_grad=True)
     for target in (0, 1):
         loss = sigmoid_focal_loss(
-            logits, torch.full((2,), target), 2.0, 0.25, None, 'none')
+            logits, torch.full((2,), target), 2.0, 0.25, None, 'none'
+        )
         assert loss.isfinite().all()
         assert torch.autograd.grad(loss.sum(), logits)[0].isfinite().all()
     smallest = torch.tensor(torch.finfo(torch.float32).tiny)
@@ -72,7 +78,8 @@ def test_deformable_attention(operators, use):
 
     def attend(value, places, weights):
         return MultiScaleDeformableAttnFunction.apply(
-            value, shapes, torch.tensor([0, 24]), places, weights, 64)
+            value, shapes, torch.tensor([0, 24]), places, weights, 64
+        )
 
     expected = multi_scale_deformable_attn_pytorch(value, shapes, places, weights)
     torch.testing.assert_close(attend(*inputs), expected)

@@ -36,12 +36,15 @@ def greedy(boxes: Tensor, scores: Tensor, threshold: float, offset: int) -> list
     return kept
 
 
-def random_boxes(count: int, size: float = 60.0, seed: int = 0) -> tuple[Tensor, Tensor]:
+def random_boxes(
+    count: int, size: float = 60.0, seed: int = 0
+) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     corner = torch.rand(count, 2, generator=generator) * 1000
     extent = torch.rand(count, 2, generator=generator) * size + 2
     return torch.cat([corner, corner + extent], 1), torch.rand(
-        count, generator=generator)
+        count, generator=generator
+    )
 
 
 def cases() -> dict[str, tuple[Tensor, Tensor]]:
@@ -83,7 +86,8 @@ def test_nms_box_by_box(operators, case, threshold, offset):
 def test_nms_equals_compiled(operators, compiled, case, threshold, offset):
     arguments = dict(iou_threshold=threshold, offset=offset)
     assert torch.equal(
-        operators.nms(*CASES[case], **arguments), compiled.nms(*CASES[case], **arguments)
+        operators.nms(*CASES[case], **arguments),
+        compiled.nms(*CASES[case], **arguments),
     )
 
 
@@ -108,9 +112,7 @@ def test_threshold_is_met_exactly():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    corners=st.lists(
-        st.tuples(*[st.integers(0, 12)] * 4), min_size=0, max_size=40
-    ),
+    corners=st.lists(st.tuples(*[st.integers(0, 12)] * 4), min_size=0, max_size=40),
     threshold=st.sampled_from([0.0, 0.25, 0.5]),
     block=st.integers(1, 9),
 )
@@ -143,7 +145,9 @@ def test_mmcv_calls_it(operators, use):
     assert indices.tolist() == expected
     assert torch.equal(dets, torch.cat([boxes, scores[:, None]], 1)[expected])
     classes = torch.arange(300) % 2
-    _, indices = batched_nms(boxes, scores, classes, dict(type='nms', iou_threshold=0.4))
+    _, indices = batched_nms(
+        boxes, scores, classes, dict(type='nms', iou_threshold=0.4)
+    )
     apart = []
     for which in ((classes == c).nonzero()[:, 0] for c in (0, 1)):
         apart += which[greedy(boxes[which], scores[which], 0.4, 0)].tolist()
@@ -199,17 +203,29 @@ def test_soft_nms_equals_compiled(operators, compiled, case, method, offset):
     for module in (operators, compiled):
         dets = torch.zeros(len(boxes), 5)
         indices = module.softnms(
-            boxes.contiguous(), scores, dets, iou_threshold=0.3, sigma=0.5,
-            min_score=0.05, method=method, offset=offset)
+            boxes.contiguous(),
+            scores,
+            dets,
+            iou_threshold=0.3,
+            sigma=0.5,
+            min_score=0.05,
+            method=method,
+            offset=offset,
+        )
         found.append((indices, dets[: len(indices)]))
     assert torch.equal(found[0][0], found[1][0])
     torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-5, atol=1e-6)
 
 
 def test_nms_match(operators):
-    boxes = torch.tensor([
-        [0.0, 0.0, 10.0, 10.0, 0.8], [0.0, 0.0, 10.0, 5.0, 0.9],
-        [50.0, 50.0, 60.0, 60.0, 0.1], [0.0, 0.0, 10.0, 9.0, 0.7]])
+    boxes = torch.tensor(
+        [
+            [0.0, 0.0, 10.0, 10.0, 0.8],
+            [0.0, 0.0, 10.0, 5.0, 0.9],
+            [50.0, 50.0, 60.0, 60.0, 0.1],
+            [0.0, 0.0, 10.0, 9.0, 0.7],
+        ]
+    )
     assert operators.nms_match(boxes, 0.5) == [[1, 0, 3], [2]]
     assert operators.nms_match(boxes[:0], 0.5) == []
 

@@ -22,14 +22,16 @@ def maps(dtype: torch.dtype = torch.float32) -> Tensor:
     ).to(dtype)
 
 
-ROIS = torch.tensor([
-    [0, 3.0, 4.0, 30.0, 25.0],
-    [1, -20.0, -10.0, 90.0, 70.0],  # beyond all borders
-    [0, 10.0, 10.0, 10.0, 10.0],  # a point
-    [1, 60.0, 44.0, 67.9, 51.9],  # at the last pixel
-    [1, 200.0, 200.0, 220.0, 210.0],  # outside
-    [0, 5.3, 40.0, 11.0, 40.5],
-])
+ROIS = torch.tensor(
+    [
+        [0, 3.0, 4.0, 30.0, 25.0],
+        [1, -20.0, -10.0, 90.0, 70.0],  # beyond all borders
+        [0, 10.0, 10.0, 10.0, 10.0],  # a point
+        [1, 60.0, 44.0, 67.9, 51.9],  # at the last pixel
+        [1, 200.0, 200.0, 220.0, 210.0],  # outside
+        [0, 5.3, 40.0, 11.0, 40.5],
+    ]
+)
 
 
 def bilinear(plane: np.ndarray, y: float, x: float) -> float:
@@ -40,13 +42,14 @@ def bilinear(plane: np.ndarray, y: float, x: float) -> float:
     top, left = int(y), int(x)
     bottom, right = min(top + 1, height - 1), min(left + 1, width - 1)
     dy, dx = y - top, x - left
-    return (
-        (1 - dy) * ((1 - dx) * plane[top, left] + dx * plane[top, right])
-        + dy * ((1 - dx) * plane[bottom, left] + dx * plane[bottom, right])
+    return (1 - dy) * ((1 - dx) * plane[top, left] + dx * plane[top, right]) + dy * (
+        (1 - dx) * plane[bottom, left] + dx * plane[bottom, right]
     )
 
 
-def literal(features: Tensor, rois: Tensor, size, scale, ratio, mode, aligned) -> Tensor:
+def literal(
+    features: Tensor, rois: Tensor, size, scale, ratio, mode, aligned
+) -> Tensor:
     """Region by region, bin by bin, point by point, in float64."""
     planes = features.double().numpy()
     output = torch.zeros(len(rois), planes.shape[1], *size, dtype=torch.float64)
@@ -65,8 +68,11 @@ def literal(features: Tensor, rois: Tensor, size, scale, ratio, mode, aligned) -
                         bilinear(
                             planes[int(image), c],
                             top + i * bin_h + (a + 0.5) * bin_h / rows,
-                            left + j * bin_w + (b + 0.5) * bin_w / columns)
-                        for a in range(rows) for b in range(columns)]
+                            left + j * bin_w + (b + 0.5) * bin_w / columns,
+                        )
+                        for a in range(rows)
+                        for b in range(columns)
+                    ]
                     if mode == 'max':
                         output[k, c, i, j] = max(values, default=-10000)
                     else:
@@ -122,8 +128,13 @@ def test_equals_compiled(operators, compiled, mode, ratio, aligned):
     features = maps()
     for rois in (ROIS, many(300, 60), many(300, 8), ROIS[:0]):
         arguments = dict(
-            aligned_height=7, aligned_width=5, spatial_scale=0.25,
-            sampling_ratio=ratio, pool_mode=mode, aligned=aligned)
+            aligned_height=7,
+            aligned_width=5,
+            spatial_scale=0.25,
+            sampling_ratio=ratio,
+            pool_mode=mode,
+            aligned=aligned,
+        )
         shape = (len(rois), CHANNELS, 7, 5)
         gradient = torch.rand(shape, generator=torch.Generator().manual_seed(2))
         found = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,9 +30,7 @@ USERS = ('nms', 'roi_align')
 BOXES, BOX_SIZE = 10_000, 60
 REGIONS, CHANNELS, MAP = 512, 64, 160
 #: mmcv's compiled operators, or None.
-COMPILED = (
-    sys.modules['mmcv._ext'] if provide_operators().name == 'compiled' else None
-)
+COMPILED = sys.modules['mmcv._ext'] if provide_operators().name == 'compiled' else None
 
 
 def libraries() -> dict[str, ModuleType]:
@@ -57,8 +56,10 @@ def using(library: ModuleType, function: Callable[[], object]) -> Callable[[], o
 
 
 def _compare(
-    what: str, calls: dict[str, Callable[[], object]], repeat: int,
-    target: float | None = None
+    what: str,
+    calls: dict[str, Callable[[], object]],
+    repeat: int,
+    target: float | None = None,
 ) -> Iterator[Measurement]:
     """Times of all libraries, and their ratios to the compiled one's."""
     times = dict(zip(calls, side_by_side(list(calls.values()), repeat), strict=True))
@@ -67,8 +68,11 @@ def _compare(
     for name, value in times.items():
         if name != 'compiled' and 'compiled' in times:
             yield Measurement(
-                f'operators: {what}, {name} / compiled', value / times['compiled'],
-                'x', target)
+                f'operators: {what}, {name} / compiled',
+                value / times['compiled'],
+                'x',
+                target,
+            )
 
 
 def _device() -> str:
@@ -89,8 +93,13 @@ def _pooling(library: ModuleType) -> Callable[[], object]:
     output = maps.new_zeros(REGIONS, CHANNELS, 7, 7)
     none = maps.new_zeros(0)
     arguments = dict(
-        aligned_height=7, aligned_width=7, spatial_scale=0.25, sampling_ratio=2,
-        pool_mode=1, aligned=True)
+        aligned_height=7,
+        aligned_width=7,
+        spatial_scale=0.25,
+        sampling_ratio=2,
+        pool_mode=1,
+        aligned=True,
+    )
     gradient, back = torch.ones_like(output), torch.zeros_like(maps)
 
     def run() -> None:
@@ -102,21 +111,27 @@ def _pooling(library: ModuleType) -> Callable[[], object]:
 
 def _attack_steps(repeat: int) -> Iterator[Measurement]:
     """A step against Faster R-CNN, whose proposals and regions are both here."""
-    attacker = build_attacker('patch_combination', detector=dict(
-        config=str(CONFIGS / 'faster_rcnn_mbv2_widerface_subset.py'),
-        checkpoint='facepatch://faster_rcnn_mbv2_widerface_subset'))
+    attacker = build_attacker(
+        'patch_combination',
+        detector=dict(
+            config=str(CONFIGS / 'faster_rcnn_mbv2_widerface_subset.py'),
+            checkpoint='facepatch://faster_rcnn_mbv2_widerface_subset',
+        ),
+    )
     faces = [scattered(20, 640, 12, 200, seed) for seed in range(4)]
     step = attack_step(attacker, batch_of(noise_images(4, 640), faces))
     calls = {name: using(library, step) for name, library in libraries().items()}
     yield from _compare(
-        'a step of the attack on Faster R-CNN, 4 images of 640 px', calls, repeat, 1.3)
+        'a step of the attack on Faster R-CNN, 4 images of 640 px', calls, repeat, 1.3
+    )
 
 
 def _evaluation() -> Iterator[Measurement]:
     """SLN on the images of the validation list, each library in turns."""
     config = CONFIGS / 'sln_mbv2_widerface_subset.py'
     detector: Any = build_frozen_detector(
-        str(config), 'facepatch://sln_mbv2_widerface_subset').to(_device())
+        str(config), 'facepatch://sln_mbv2_widerface_subset'
+    ).to(_device())
     cfg = Config.fromfile(config).test_dataloader.dataset
     if not Path(cfg.data_root, cfg.subset_file).is_file():
         return
@@ -128,23 +143,29 @@ def _evaluation() -> Iterator[Measurement]:
         data = dict(inputs=[sample['inputs']], data_samples=[sample['data_samples']])
         for name, library in libraries().items():
             with torch.no_grad():
-                times[name].append(
-                    seconds(using(library, lambda: detector.test_step(data))))
+                predict = using(library, partial(detector.test_step, data))
+                times[name].append(seconds(predict))
     what = f'operators: SLN on {len(images)} validation images'
     for name, values in times.items():
         yield Measurement(f'{what}, {name}', sum(values), 's')
     for name, values in times.items():
         if name != 'compiled' and 'compiled' in times:
             yield Measurement(
-                f'{what}, {name} / compiled', sum(values) / sum(times['compiled']),
-                'x', 1.2)
+                f'{what}, {name} / compiled',
+                sum(values) / sum(times['compiled']),
+                'x',
+                1.2,
+            )
             # A pause of the machine in one of them weighs less.
             ratios = [
                 one / other
-                for one, other in zip(values, times['compiled'], strict=True)]
+                for one, other in zip(values, times['compiled'], strict=True)
+            ]
             yield Measurement(
                 f'{what}, {name} / compiled, median of images',
-                statistics.median(ratios), 'x')
+                statistics.median(ratios),
+                'x',
+            )
 
 
 def benchmark_operators(repeat: int) -> Iterator[Measurement]:
@@ -153,11 +174,17 @@ def benchmark_operators(repeat: int) -> Iterator[Measurement]:
     scores = torch.rand(BOXES, generator=torch.Generator().manual_seed(1)).to(_device())
     yield from _compare(
         f'nms of {BOXES:,} boxes',
-        {name: lambda library=library: library.nms(
-            boxes, scores, iou_threshold=0.5, offset=0)
-         for name, library in libraries().items()}, repeat, 3)
+        {
+            name: partial(library.nms, boxes, scores, iou_threshold=0.5, offset=0)
+            for name, library in libraries().items()
+        },
+        repeat,
+        3,
+    )
     yield from _compare(
         f'RoIAlign of {REGIONS} regions and its gradient, {CHANNELS} channels',
-        {name: _pooling(library) for name, library in libraries().items()}, repeat)
+        {name: _pooling(library) for name, library in libraries().items()},
+        repeat,
+    )
     yield from _attack_steps(repeat)
     yield from _evaluation()

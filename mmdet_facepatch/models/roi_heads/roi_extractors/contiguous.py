@@ -13,7 +13,7 @@ from torch import Tensor
 class ContiguousSingleRoIExtractor(SingleRoIExtractor):
     """mmdet's extractor, on maps that are laid out anew where they need to be.
 
-    mmcv's RoI operators read a map's memory as contiguous whatever its strides
+    mmcv's compiled RoI operators read a map's memory as contiguous whatever its strides
     are: on the channels-last maps of :class:`ChannelsLastDetDataPreprocessor` they
     pool values of the wrong places and channels, without an error. Arguments are
     those of :class:`mmdet.models.SingleRoIExtractor`.

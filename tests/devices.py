@@ -1,22 +1,31 @@
-"""A device that is none: its tensors live on the CPU and refuse to meet the CPU's.
+"""The GPU, and a device that is none: its tensors refuse to meet the CPU's.
 
-A GPU is not at hand everywhere, but the commonest fault of code that was written without
-one can be found all the same: a tensor that was made on the CPU meets one on the GPU.
+A GPU is not at hand everywhere, but the commonest fault of code that was written
+without one can be found all the same: a tensor made on the CPU meets one on the GPU.
 :class:`PretendTensor` wraps a tensor, says that it is on another device, and raises an
 error as CUDA does. What is computed is what the CPU computes, bit for bit.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
+
+#: Where the tests marked ``cuda`` run; ``FACEPATCH_CUDA_TESTS=cpu`` tries them.
+CUDA = os.environ.get('FACEPATCH_CUDA_TESTS', 'cuda')
+needs_cuda = pytest.mark.skipif(
+    CUDA == 'cuda' and not torch.cuda.is_available(), reason='there is no CUDA device'
+)
+CUDA_MARKS = (pytest.mark.cuda, needs_cuda)
 
 NAME = 'pretend'
 DEVICE = f'{NAME}:0'
@@ -26,8 +35,7 @@ _done = False
 # These read from or write to another device.
 _COPIES = (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default)
 # CUDA takes indices that are on the CPU.
-_INDEXING = (
-    torch.ops.aten.index, torch.ops.aten.index_put_, torch.ops.aten.index_put)
+_INDEXING = (torch.ops.aten.index, torch.ops.aten.index_put_, torch.ops.aten.index_put)
 
 
 def set_up() -> str | None:
@@ -56,9 +64,15 @@ class PretendTensor(torch.Tensor):
     @staticmethod
     def __new__(cls, value: torch.Tensor) -> PretendTensor:
         tensor = torch.Tensor._make_wrapper_subclass(
-            cls, value.shape, strides=value.stride(),
-            storage_offset=value.storage_offset(), dtype=value.dtype,
-            layout=value.layout, device=DEVICE, requires_grad=False)
+            cls,
+            value.shape,
+            strides=value.stride(),
+            storage_offset=value.storage_offset(),
+            dtype=value.dtype,
+            layout=value.layout,
+            device=DEVICE,
+            requires_grad=False,
+        )
         tensor.value = value
         return tensor
 
@@ -122,16 +136,21 @@ def _as_on_cpu(value: Any) -> Any:
 
 
 def _run(func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
-    tensors = [t for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)]
+    tensors = [
+        t for t in tree_flatten((args, kwargs))[0] if isinstance(t, torch.Tensor)
+    ]
     there = [t for t in tensors if isinstance(t, PretendTensor)]
     here = [t for t in tensors if not isinstance(t, PretendTensor) and t.dim()]
     indexing = func.overloadpacket in _INDEXING and isinstance(args[0], PretendTensor)
     if there and here and func not in _COPIES and not indexing:
         raise RuntimeError(
             f'{func}: expected all tensors to be on the same device, but found '
-            f'{NAME} and cpu')
+            f'{NAME} and cpu'
+        )
     leaves = tree_flatten((args, kwargs))[0]
-    target = next((leaf.type for leaf in leaves if isinstance(leaf, torch.device)), None)
+    target = next(
+        (leaf.type for leaf in leaves if isinstance(leaf, torch.device)), None
+    )
     inner_args, inner_kwargs = tree_map(_as_on_cpu, (args, kwargs))
     result = func(*inner_args, **inner_kwargs)
     if any(r.alias_info and r.alias_info.is_write for r in func._schema.returns):
@@ -140,4 +159,5 @@ def _run(func: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
     if target is None and not there or target not in (None, NAME):
         return result
     return tree_map(
-        lambda t: PretendTensor(t) if isinstance(t, torch.Tensor) else t, result)
+        lambda t: PretendTensor(t) if isinstance(t, torch.Tensor) else t, result
+    )
