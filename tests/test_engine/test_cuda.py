@@ -47,6 +47,6 @@ def test_tools_give_the_numbers_of_the_cpu(trained, run, tmp_path):
     np.testing.assert_allclose(numbers['cpu'][0], numbers['cuda'][0], atol=0.02)
     for condition, here in numbers['cpu'][1]['conditions'].items():
         there = numbers['cuda'][1]['conditions'][condition]
-        assert here['numbers']['all/ap'] == pytest.approx(
-            there['numbers']['all/ap'], abs=0.02
+        assert here['numbers']['all/AP'] == pytest.approx(
+            there['numbers']['all/AP'], abs=0.02
         )

@@ -57,6 +57,6 @@ def test_pooling_is_the_same():
     rois = torch.tensor([[0., 2, 3, 60, 48], [1., 0, 0, 40, 40]])
     expected = plain((feature, ), rois)
     assert torch.equal(ours((channels_last, ), rois), expected)
-    # What mmcv's compiled operator makes of it: the day that this fails the class can go.
+    # What mmcv's compiled one makes of it: the day that this fails the class can go.
     right = torch.allclose(plain((channels_last, ), rois), expected)
     assert right == (provide_operators().name != 'compiled')

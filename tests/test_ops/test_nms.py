@@ -1,4 +1,4 @@
-"""Suppression against a literal transcription, mmcv's compiled one and torchvision's."""
+"""Suppression against a literal transcription and mmcv's compiled operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RoIAlign against a literal transcription, mmcv's compiled one and finite differences."""
+"""RoIAlign against a literal transcription, mmcv's compiled one and differences."""
 
 from __future__ import annotations
 
