@@ -10,6 +10,7 @@ does not fit, says what is wrong and which commands fix it.
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
@@ -188,9 +189,12 @@ def compile_commands() -> list[str]:
     unwanted = [d for d in parts['mmcv'].distributions if d != pin.partition('==')[0]]
     if unwanted:
         commands.append(f'python -m pip uninstall -y {" ".join(unwanted)}')
+    # Without a GPU in sight mmcv would leave CUDA out.
+    torch = sys.modules.get('torch')
+    cuda = 'FORCE_CUDA=1 ' if torch is not None and torch.version.cuda else ''
     commands.append(
-        'MMCV_WITH_OPS=1 python -m pip install --no-build-isolation --no-cache-dir '
-        f'--force-reinstall --no-deps {pin}'
+        f'{cuda}MMCV_WITH_OPS=1 python -m pip install --no-build-isolation '
+        f'--no-cache-dir --force-reinstall --no-deps {pin}'
     )
     return commands
 

@@ -27,6 +27,8 @@ from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 
 REPO_ROOT = Path(__file__).resolve().parents[1]
+# Bits are compared on the CPU, and a process that knows CUDA cannot fork.
+NO_GPU = dict(CUDA_VISIBLE_DEVICES='')
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,7 @@ def warm_python() -> Iterator[str]:
         script = Path(__file__).with_name('warm_python.py')
         with subprocess.Popen(
                 [sys.executable, '-W', 'ignore', str(script), folder], text=True,
+                env={**os.environ, **NO_GPU},
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert any(line == 'ready\n' for line in process.stdout)
             yield str(Path(folder, 'python'))
@@ -54,14 +57,15 @@ def run(warm_python) -> Callable[..., subprocess.CompletedProcess]:
     """A tool of tools/, as a user runs it.
 
     With ``python=sys.executable`` it does its own imports. Each tool does so in one
-    test at least. Other keywords are environment variables.
+    test at least. Other keywords are environment variables; without
+    ``CUDA_VISIBLE_DEVICES`` it sees no GPU.
     """
     def run(tool: str, *args: object, python: str = warm_python, **env: str,
             ) -> subprocess.CompletedProcess:
         return subprocess.run(
             [python, str(REPO_ROOT / 'tools' / tool), *map(str, args)],
             cwd=REPO_ROOT, capture_output=True, text=True, check=False,
-            env={**os.environ, **env})
+            env={**os.environ, **NO_GPU, **env})
 
     return run
 

@@ -49,6 +49,12 @@ def set_up() -> str | None:
         module.get_amp_supported_dtype = lambda: [torch.float16]
         _SET_UP(NAME, module)
         _done = True
+    try:
+        with pretend_device():
+            one = torch.ones(1).to(DEVICE).requires_grad_()
+            torch.autograd.grad(one * 2, one)
+    except RuntimeError:
+        return f'torch {torch.__version__} has no gradients of backends in Python'
     return None
 
 

@@ -32,6 +32,7 @@ def on_device(
     """Calls a function with 'cpu' and with a device, and compares the results."""
     with ExitStack() as stack:
         device, exact = devices.CUDA, False
+        monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
         if request.param == 'pretend':
             reason = devices.set_up()
             if reason:

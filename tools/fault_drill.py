@@ -25,7 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
+# Bit for bit is promised on the CPU, and a process that knows CUDA cannot fork.
+os.environ['CUDA_VISIBLE_DEVICES'] = ''
+
+import mmdet_facepatch  # noqa: E402, F401  checks the stack before anything needs it
 
 # isort: split
 import torch

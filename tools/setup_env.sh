@@ -170,6 +170,10 @@ do_mmcv() {
     else
         say "      Its operators are compiled now: 10 to 15 minutes on two cores."
         pip_install ninja ninja
+        # Without a GPU in sight mmcv would leave CUDA out.
+        if "$PYTHON" -c 'import torch; raise SystemExit(not torch.version.cuda)'; then
+            export FORCE_CUDA=1
+        fi
         MMCV_WITH_OPS=1 pip_install mmcv --verbose --no-build-isolation \
             --no-cache-dir "$MMCV" || compiler_hint
     fi

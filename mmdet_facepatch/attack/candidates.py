@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -13,7 +14,8 @@ class Candidates:
 
     Attributes:
         boxes: Anchors, or what stands for them, (A, 4) float xyxy, pixels of
-            the padded network input; no gradient.
+            the padded network input; no gradient. Half precision, as networks
+            predict it under AMP, becomes float32.
         log_scores: ``log S`` of the target class, (A,) float <= 0,
             differentiable in the image. Finite, like its gradient, also where
             S rounds to 0 or 1.
@@ -31,6 +33,9 @@ class Candidates:
             raise ValueError(
                 'Candidates: boxes are (A, 4) and log_scores (A,), but got '
                 f'{tuple(self.boxes.shape)} and {tuple(self.log_scores.shape)}')
+        if self.boxes.dtype in (torch.float16, torch.bfloat16):
+            # An area of 256 x 256 is infinite in half precision.
+            self.boxes = self.boxes.float()
 
     @property
     def scores(self) -> Tensor:

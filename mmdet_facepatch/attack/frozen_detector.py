@@ -43,6 +43,8 @@ def detector_digest(detector: nn.Module) -> str:
         digest.update(f'{name} in train mode;'.encode())
     tensors = [*detector.named_parameters(), *detector.named_buffers()]
     for name, tensor in sorted(tensors, key=lambda item: item[0]):
+        if not tensor.numel():
+            continue
         # A tensor of one element is contiguous with any stride, 0 included, and
         # keeps it in reshape(); a copy has none but its own.
         values = torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())

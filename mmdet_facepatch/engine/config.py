@@ -97,7 +97,9 @@ def load_config(
         cfg.merge_from_dict(options)
     # Configs of other projects do not name the hook.
     enable_safeguards(cfg)
-    os.environ.setdefault('LOCAL_RANK', str(local_rank))
+    # mmengine takes MPI's for the GPU, but this one for the device of the model.
+    os.environ.setdefault(
+        'LOCAL_RANK', os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(local_rank)))
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -169,7 +170,7 @@ def run_face_likeness(
                        **_file_digests(conditions[name]))
             for name, paste in pastes.items()})
     # All of them first: what is missing should not show after an hour.
-    built = {name: build_frozen_detector(**detector)
+    built = {name: build_frozen_detector(**detector).to(get_device())
              for name, detector in chosen.items()}
     earlier = {} if kept is None else _kept_results(kept, manifest)
     results: list[Likeness] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import mmdet
 import mmengine
 import numpy as np
 import torch
+from torch import nn
 
 from ..ops import provide_operators
 from ..version import __version__
@@ -34,6 +36,14 @@ def software_versions() -> dict[str, str]:
         mmengine=mmengine.__version__, mmcv=mmcv.__version__,
         mmdet=mmdet.__version__, mmdet_facepatch=__version__,
         operators=str(provide_operators()))
+
+
+def device_name(model: nn.Module) -> str:
+    """Name of the GPU that a model is on, or ``cpu``."""
+    device = next(itertools.chain(model.parameters(), model.buffers())).device
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    return device.type
 
 
 def portable(value: Any, root: str | Path) -> Any:

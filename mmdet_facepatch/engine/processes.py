@@ -16,6 +16,26 @@ from ..ops import log_backend
 from .checkpoints import damage_of, find_intact_checkpoint
 
 
+def _leave() -> None:
+    """End the group of processes.
+
+    Its threads must not outlive the interpreter: now and then that aborts a process
+    that has done all its work.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _check_gpus(launcher: str) -> None:
+    """Raise RuntimeError where torchrun started more processes than there are GPUs."""
+    gpus = torch.cuda.device_count()
+    if launcher == 'pytorch' and int(os.environ.get('LOCAL_RANK', 0)) >= gpus:
+        raise RuntimeError(
+            f'{os.environ.get("LOCAL_WORLD_SIZE", "more")} processes on this machine, '
+            f'but {gpus} GPUs: start one process for each GPU, or set '
+            'CUDA_VISIBLE_DEVICES= to run on the CPU')
+
+
 def _join_on_cpu(cfg: Config) -> None:
     """Do what mmengine's launchers do, which take a GPU in every process.
 
@@ -39,9 +59,7 @@ def _join_on_cpu(cfg: Config) -> None:
     if timeout is not None:
         options['timeout'] = datetime.timedelta(seconds=timeout)
     torch.distributed.init_process_group(**options)
-    # Its threads must not outlive the interpreter: now and then that aborts a process
-    # that has done all its work.
-    atexit.register(torch.distributed.destroy_process_group)
+    atexit.register(_leave)
     # mmengine would name a GPU as the device of the wrapped model.
     wrapper = dict(
         type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
@@ -95,10 +113,14 @@ def build_runner(cfg: Config) -> Runner:
     """
     _prepare_determinism(cfg)
     warnings = _choose_checkpoint(cfg)
-    if cfg.launcher != 'none' and not torch.cuda.is_available() and (
-            not is_distributed()):
-        _join_on_cpu(cfg)
+    if cfg.launcher != 'none' and not is_distributed():
+        if torch.cuda.is_available():
+            _check_gpus(cfg.launcher)
+        else:
+            _join_on_cpu(cfg)
     runner = Runner.from_cfg(cfg)
+    if cfg.launcher != 'none' and torch.cuda.is_available():
+        atexit.register(_leave)
     log_backend()
     for warning in warnings:
         runner.logger.warning(warning)

@@ -71,7 +71,18 @@ def find_torchvision() -> tuple[ModuleType | None, str]:
     except Exception as error:
         first = (str(error).strip().splitlines() or [''])[0]
         return None, f'torchvision does not import ({type(error).__name__}: {first})'
+    if not _reaches_gpu():
+        return None, 'torchvision has no CUDA operators'
     return operators, ''
+
+
+def _reaches_gpu() -> bool:
+    """Whether torchvision's operators run where detectors will."""
+    import torch
+
+    return not torch.cuda.is_available() or (
+        torch._C._dispatch_has_kernel_for_dispatch_key('torchvision::nms', 'CUDA')
+    )
 
 
 def provide_operators() -> Backend:
@@ -127,3 +138,18 @@ def log_backend() -> None:
         logger='current',
         level=logging.INFO,
     )
+    if backend.name == 'compiled' and _lacks_cuda():
+        print_log(
+            'mmcv was compiled without CUDA: detectors fail on the GPU. Run: '
+            f'{" && ".join(compile_commands())}',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def _lacks_cuda() -> bool:
+    """Whether mmcv was compiled without CUDA on a machine that has it."""
+    import torch
+    from mmcv.ops import get_compiling_cuda_version
+
+    return torch.cuda.is_available() and get_compiling_cuda_version() == 'not available'

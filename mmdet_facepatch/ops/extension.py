@@ -86,8 +86,11 @@ class OperatorModule(ModuleType):
         # As mmcv, which compares in float32, and which orders equal scores otherwise.
         threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()
         order = scores.sort(dim=0, descending=True).indices
-        rank = -torch.arange(len(order), device=boxes.device, dtype=torch.float32)
-        return order[self._torchvision.nms(_wide(boxes[order]), rank, threshold)]
+        sorted_boxes = _wide(boxes[order])
+        rank = torch.arange(len(order), 0, -1, device=boxes.device)
+        return order[
+            self._torchvision.nms(sorted_boxes, rank.to(sorted_boxes.dtype), threshold)
+        ]
 
     def softnms(
         self,
@@ -115,7 +118,8 @@ class OperatorModule(ModuleType):
     # --- regions ----------------------------------------------------------------------
 
     def _pool(self, maps: Tensor, rois: Tensor, grid: RoIGrid) -> Tensor:
-        if self._torchvision is None:
+        # torchvision's gradient on CUDA is summed up in any order.
+        if self._torchvision is None or torch.are_deterministic_algorithms_enabled():
             return roi_align(maps, rois, grid)
         return self._torchvision.roi_align(
             maps,

@@ -383,3 +383,30 @@ class TestEnsemble:
             attacker([])
         with pytest.raises(ValueError, match='weight of a.py must be positive, got 0'):
             attacker([detector, dict(config='a.py', checkpoint='a.pth', weight=0)])
+
+
+class TestDigest:
+    def test_one_element_of_stride_0(self):
+        """As converted networks have them."""
+        module = torch.nn.Module()
+        constant = torch.zeros(1).as_strided((1, 1), (0, 0))
+        module.register_buffer('constant', constant)
+        plain = torch.nn.Module()
+        plain.register_buffer('constant', torch.zeros(1, 1))
+        assert constant.stride() == (0, 0)
+        assert detector_digest(module.eval()) == detector_digest(plain.eval())
+        constant += 1
+        assert detector_digest(module) != detector_digest(plain)
+
+    def test_expanded_and_transposed_tensors(self):
+        one, other = torch.nn.Module(), torch.nn.Module()
+        one.register_buffer('x', torch.arange(3.0).expand(2, 3).T)
+        other.register_buffer('x', torch.arange(3.0).repeat(2, 1).T.contiguous())
+        assert detector_digest(one.eval()) == detector_digest(other.eval())
+
+    def test_parameter_without_elements_does_not_count(self):
+        """DDP asks for one where a network has none."""
+        one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+        other.load_state_dict(one.state_dict())
+        other.none = torch.nn.Parameter(torch.zeros(0))
+        assert detector_digest(one.eval()) == detector_digest(other.eval())

@@ -20,9 +20,8 @@ def test_tools_give_the_numbers_of_the_cpu(trained, run, tmp_path):
     numbers = {}
     for name, visible in (
         ('cpu', ''),
-        ('cuda', os.environ.get('CUDA_VISIBLE_DEVICES')),
+        ('cuda', os.environ.get('CUDA_VISIBLE_DEVICES', '0')),
     ):
-        env = {} if visible is None else dict(CUDA_VISIBLE_DEVICES=visible)
         work_dir = tmp_path / name
         for options in (
             ['train_cfg.max_epochs=1'],
@@ -37,7 +36,7 @@ def test_tools_give_the_numbers_of_the_cpu(trained, run, tmp_path):
                 '--cfg-options',
                 *options,
                 python=sys.executable,
-                **env,
+                CUDA_VISIBLE_DEVICES=visible,
             )
             assert done.returncode == 0, done.stdout + done.stderr
         numbers[name] = (

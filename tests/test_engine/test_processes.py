@@ -30,7 +30,7 @@ def dist_run(warm_python) -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run(
             ['bash', str(ROOT / 'tools' / script), *map(str, args)], cwd=ROOT,
             capture_output=True, text=True, check=False, timeout=300,
-            env=dict(PATH=path, PORT='0', **env))
+            env=dict(PATH=path, PORT='0', CUDA_VISIBLE_DEVICES='', **env))
 
     return dist_run
 

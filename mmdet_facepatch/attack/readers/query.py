@@ -21,6 +21,8 @@ from .log_scores import class_log_scores
 @torch.no_grad()
 def _to_pixels(boxes: Tensor, img_shape: tuple[int, int]) -> Tensor:
     """Boxes (Q, 4) cxcywh relative to the image as xyxy in pixels, clipped."""
+    # Pixels of large images are too fine for the half precision of AMP.
+    boxes = boxes.float()
     height, width = img_shape[:2]
     size = boxes.new_tensor([width, height, width, height])
     return (bbox_cxcywh_to_xyxy(boxes) * size).clamp(min=0).minimum(size)

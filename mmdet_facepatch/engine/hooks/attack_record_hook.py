@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 from ...files import write_atomically
 from ..attack_record import HELD_OUT_NUMBERS, RECORD
-from ..manifest import software_versions
+from ..manifest import device_name, software_versions
 
 # Names in the message hub, whose content is part of the checkpoint.
 COURSE = 'attack_course'
@@ -81,12 +81,10 @@ class AttackRecordHook(Hook):
         held_out = runner.message_hub.get_info(HELD_OUT, {})
         epochs = [dict(_epoch(sums), epoch=epoch, held_out=held_out.get(epoch))
                   for epoch, sums in sorted(course.items())]
-        device = next(runner.model.parameters()).device
         content = dict(
             seed=runner.seed, processes=get_world_size(),
             batch_size=runner.train_dataloader.batch_size,
-            device=(torch.cuda.get_device_name(device) if device.type == 'cuda'
-                    else device.type),
+            device=device_name(runner.model),
             versions=software_versions(), held_out_clean=held_out.get(0),
             epochs=epochs)
         if is_main_process():

@@ -23,6 +23,7 @@ from ...evaluation import (
 )
 from ...ops import provide_operators
 from ..evaluation_report import write_evaluation
+from ..manifest import device_name
 from .patch_hook import step_counts
 
 # Name of the only condition of a plain test loop.
@@ -126,7 +127,7 @@ def protocol_of(runner: Runner) -> dict[str, Any]:
     Returns:
         Data set, evaluator, scales, the detector's test settings (score
         threshold, NMS, cap), the merge of scales, where the operators come from,
-        and, under attack, detector,
+        the device and, under attack, detector,
         placement, conditions and digest; of a patch that was optimised just now the
         number of steps, and of those without adversarial samples.
     """
@@ -140,7 +141,8 @@ def protocol_of(runner: Runner) -> dict[str, Any]:
         evaluator=cfg['test_evaluator'],
         test_cfg=_test_cfg(runner.model),
         merge=(model.get('tta_model') or model).get('tta_cfg'),
-        checkpoint=cfg.get('load_from'), operators=str(provide_operators()))
+        checkpoint=cfg.get('load_from'), operators=str(provide_operators()),
+        device=device_name(runner.model))
     attacker = find_attacker(runner.model)
     if attacker is not None:
         protocol.update(

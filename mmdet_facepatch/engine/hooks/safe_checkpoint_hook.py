@@ -6,6 +6,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.fileio import LocalBackend
@@ -93,6 +94,10 @@ class SafeCheckpointHook(CheckpointHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take those gradients over in a resumed run."""
+        # On the GPU, where all of a checkpoint is read to, each use of it would wait.
+        for state in checkpoint.get('optimizer', {}).get('state', {}).values():
+            if isinstance(state, dict) and isinstance(state.get('step'), torch.Tensor):
+                state['step'] = state['step'].cpu()
         pending: dict[str, Any] = checkpoint.get(GRADIENTS, {})
         if runner._resume:
             for name, parameter in _parameters(runner).items():

@@ -63,7 +63,9 @@ def read_windows(margins: Tensor, offsets: Tensor, scale: float, score_thr: floa
     scores = margins.sigmoid()
     rows, columns = torch.nonzero(scores >= score_thr, as_tuple=True)
     corner = WINDOW_STRIDE * torch.stack([columns, rows], dim=1).to(scores)
-    windows = torch.cat([(corner + 1) / scale, (corner + WINDOW) / scale], dim=1)
+    # CUDA multiplies by the reciprocal of a plain number, which floor() would show.
+    divisor = corner.new_tensor(scale)
+    windows = torch.cat([(corner + 1) / divisor, (corner + WINDOW) / divisor], dim=1)
     return windows.floor(), scores[rows, columns], offsets[:, rows, columns].T
 
 

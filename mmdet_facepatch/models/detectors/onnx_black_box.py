@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from .black_box import BlackBoxDetector
@@ -40,6 +40,8 @@ class OnnxBlackBox(BlackBoxDetector):
         content = torch.frombuffer(bytearray(self.source.read()), dtype=torch.uint8)
         # Not part of checkpoints: no other network may take its place.
         self.register_buffer('onnx', content, persistent=False)
+        # torch runs no module without parameters on several processes.
+        self.no_weights = nn.Parameter(torch.zeros(0))
         self._network: Any = None
         self._shape: tuple[int, ...] = ()
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 from mmdet.registry import MODELS
 from torch import Tensor
+
+# mmdet gives regions the dtype of the maps: under AMP their coordinates would be
+# rounded to half a pixel from 512 on, and to four with bfloat16.
+HALF = (torch.float16, torch.bfloat16)
 
 
 @MODELS.register_module()
@@ -29,7 +34,9 @@ class ContiguousSingleRoIExtractor(SingleRoIExtractor):
             roi_scale_factor: Factor on the regions' sides, or None.
 
         Returns:
-            (n, C, output height, output width) float.
+            (n, C, output height, output width) float, float32 under AMP.
         """
-        contiguous = tuple(level.contiguous() for level in feats)
+        contiguous = tuple(
+            (level.float() if level.dtype in HALF else level).contiguous()
+            for level in feats)
         return super().forward(contiguous, rois, roi_scale_factor)
