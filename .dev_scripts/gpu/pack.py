@@ -22,32 +22,35 @@ from scipy.io import loadmat, savemat
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK = ('onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6', 'onedl-mmdetection==3.5.1')
-# What they need and what the tests need, but for torch, torchvision, numpy, pillow.
+# What they and the tests need and an image may lack. What is large and usually there
+# (opencv-python-headless, scipy, matplotlib) is named with --more where it is missing.
 MORE = (
-    'addict', 'termcolor', 'yapf', 'terminaltables', 'opencv-python-headless', 'rich',
-    'hypothesis', 'sortedcontainers', 'pytest', 'pluggy', 'iniconfig', 'scipy',
-    'matplotlib', 'pycocotools', 'shapely', 'tqdm', 'six', 'packaging', 'pyyaml')
+    'addict', 'termcolor', 'yapf', 'terminaltables', 'rich', 'markdown-it-py', 'mdurl',
+    'pygments', 'hypothesis', 'sortedcontainers', 'pytest', 'pluggy', 'iniconfig',
+    'pycocotools', 'shapely', 'tqdm', 'six', 'packaging', 'pyyaml', 'platformdirs')
+PLATFORMS = ('manylinux_2_28_x86_64', 'manylinux_2_27_x86_64', 'manylinux_2_17_x86_64',
+             'manylinux2014_x86_64', 'any')
 LIMIT = 64 << 20
 
 
-def build_wheels(folder: Path, version: str, platform: str) -> None:
+def build_wheels(folder: Path, version: str, more: list[str]) -> None:
     """Wheels of the stack, and of what else the machine may lack.
 
     Args:
         folder: Where they go.
         version: Python there, e.g. ``3.12``.
-        platform: pip's name of the platform there.
+        more: Packages besides :data:`MORE`.
     """
     pip = [sys.executable, '-m', 'pip']
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [*pip, 'wheel', '-q', '--no-deps', '--no-cache-dir', '-w', str(folder), *STACK],
         check=True)
-    for name in MORE:
+    platforms = [word for name in PLATFORMS for word in ('--platform', name)]
+    for name in (*MORE, *more):
         subprocess.run(
             [*pip, 'download', '-q', '--no-deps', '--only-binary', ':all:', '-d',
-             str(folder), '--python-version', version, '--platform', platform,
-             '--platform', 'any', name], check=True)
+             str(folder), '--python-version', version, *platforms, name], check=True)
 
 
 def shrink_images(source: Path, target: Path, side: int) -> None:
@@ -71,7 +74,7 @@ def shrink_images(source: Path, target: Path, side: int) -> None:
                 small = image.convert('RGB').resize(size, Image.Resampling.LANCZOS)
             out = target / f'WIDER_{split}' / 'images' / name
             out.parent.mkdir(parents=True, exist_ok=True)
-            small.save(out, quality=85)
+            small.save(out, quality=75)
             scales[name] = scale
         (target / f'{split}_subset.txt').write_text('\n'.join(names) + '\n')
         _scale_text(source, target, split, scales)
@@ -121,10 +124,10 @@ def main() -> None:
     parser.add_argument('--data', type=Path, default=ROOT / 'data' / 'WIDERFace')
     parser.add_argument('--out', type=Path, default=ROOT / '.gpu')
     parser.add_argument('--python', default='3.12')
-    parser.add_argument('--platform', default='manylinux_2_28_x86_64')
+    parser.add_argument('--more', nargs='*', default=[], metavar='PACKAGE')
     parser.add_argument('--side', type=int, default=640)
     args = parser.parse_args()
-    build_wheels(args.out / 'wheels', args.python, args.platform)
+    build_wheels(args.out / 'wheels', args.python, args.more)
     shrink_images(args.data, args.out / 'WIDERFace', args.side)
     size = sum(path.stat().st_size for path in args.out.rglob('*') if path.is_file())
     print(f'{args.out}: {size / 2**20:.1f} MiB of {LIMIT >> 20}')

@@ -33,6 +33,10 @@ part() {  # part NAME SECONDS COMMAND...: output and exit status go to $OUT
 [ -d "$VENV" ] || python -m venv --system-site-packages "$VENV"
 readonly PYTHON=$VENV/bin/python
 part install 120 "$PYTHON" -m pip install --no-index --no-deps .gpu/wheels/*.whl
+part modules 30 "$PYTHON" -c "
+import importlib.util as u
+print('missing:', [m for m in 'cv2 scipy matplotlib pycocotools shapely yapf pytest '
+                   'hypothesis rich torchvision'.split() if u.find_spec(m) is None])"
 export PYTHONPATH=$PWD
 mkdir -p data
 [ -e data/WIDERFace ] || ln -s "$PWD/$DATA" data/WIDERFace
