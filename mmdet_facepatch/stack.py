@@ -190,8 +190,8 @@ def compile_commands() -> list[str]:
     if unwanted:
         commands.append(f'python -m pip uninstall -y {" ".join(unwanted)}')
     # Without a GPU in sight mmcv would leave CUDA out.
-    torch = sys.modules.get('torch')
-    cuda = 'FORCE_CUDA=1 ' if torch is not None and torch.version.cuda else ''
+    build = getattr(sys.modules.get('torch'), 'version', None)
+    cuda = 'FORCE_CUDA=1 ' if getattr(build, 'cuda', None) else ''
     commands.append(
         f'{cuda}MMCV_WITH_OPS=1 python -m pip install --no-build-isolation '
         f'--no-cache-dir --force-reinstall --no-deps {pin}'

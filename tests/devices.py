@@ -26,6 +26,8 @@ needs_cuda = pytest.mark.skipif(
     CUDA == 'cuda' and not torch.cuda.is_available(), reason='there is no CUDA device'
 )
 CUDA_MARKS = (pytest.mark.cuda, needs_cuda)
+#: Set in the process that the pretended device is used in.
+PRETENDING = 'FACEPATCH_PRETEND_DEVICE'
 
 NAME = 'pretend'
 DEVICE = f'{NAME}:0'
@@ -39,7 +41,10 @@ _INDEXING = (torch.ops.aten.index, torch.ops.aten.index_put_, torch.ops.aten.ind
 
 
 def set_up() -> str | None:
-    """Make the device known to torch; returns why it cannot be, or None."""
+    """Make the device known to torch; returns why it cannot be, or None.
+
+    Before the first backward pass of the process: torch counts its devices then.
+    """
     global _done
     if _SET_UP is None:
         return f'torch {torch.__version__} has no backends in Python'

@@ -5,6 +5,9 @@ With a GPU on it, within float error; everywhere on a device that is pretended, 
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +28,14 @@ SIZE = 192
 FRAMEWORKS = ('sln', 'ssd', 'retinanet', 'faster_rcnn')
 
 
-@pytest.fixture(params=['pretend', pytest.param('cuda', marks=devices.CUDA_MARKS)])
+PARAMS = (
+    ['pretend']
+    if os.environ.get(devices.PRETENDING)
+    else [pytest.param('cuda', marks=devices.CUDA_MARKS)]
+)
+
+
+@pytest.fixture(params=PARAMS)
 def on_device(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable]:
@@ -217,3 +227,24 @@ def test_pyramid_evaluation(on_device, framework):
         return [boxes.bboxes.float(), boxes.scores]
 
     on_device(predict)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    bool(os.environ.get(devices.PRETENDING)), reason='this is the process of its own'
+)
+def test_on_a_pretended_device():
+    """All of these, in a process of their own."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', __file__],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, devices.PRETENDING: '1'},
+    )
+    assert done.returncode == 0, done.stdout
+    summary = done.stdout.splitlines()[-1]
+    if 'passed' not in summary:
+        pytest.skip(done.stdout)
+    assert '13 passed, 1 skipped' in summary

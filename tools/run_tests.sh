@@ -7,4 +7,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash tools/setup_env.sh --tests
 .venv/bin/python -m ruff check .
 .venv/bin/python -m mypy
-exec .venv/bin/python -m pytest "$@"
+# A file of tests stays in one process, as its tests share what takes long to make.
+exec .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

@@ -108,7 +108,8 @@ def _scale_mat(path: Path, scales: dict[str, float]) -> None:
     """Boxes of the official ground truth, of the images that are there."""
     content = loadmat(path)
     events, files = content['event_list'], content['file_list']
-    for event, listed, boxes in zip(events, files, content['face_bbx_list'], strict=True):
+    faces = content['face_bbx_list']
+    for event, listed, boxes in zip(events, files, faces, strict=True):
         for row, name in enumerate(listed[0]):
             key = f'{event[0][0]}/{name[0][0]}.jpg'
             if key in scales:
