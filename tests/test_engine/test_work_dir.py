@@ -196,8 +196,11 @@ class TestCannotBeWritten:
         folder = tmp_path / 'closed'
         folder.mkdir()
         (folder / 'report.json').write_text('earlier')
-        for path in (*tmp_path.parents[:2], tmp_path):
+        path = tmp_path
+        while not path.name.startswith('pytest-of-'):
             path.chmod(0o755)
+            path = path.parent
+        path.chmod(0o755)
         folder.chmod(0o555)
         return folder
 

@@ -99,7 +99,8 @@ def _shared_loss(loss: Any) -> float:
     processes' losses is that over all samples. At each step, as the checkpoint has
     what the first process knows.
     """
-    shared = torch.tensor(float(loss), dtype=torch.float64)
+    value = loss.item() if isinstance(loss, torch.Tensor) else float(loss)
+    shared = torch.tensor(value, dtype=torch.float64)
     all_reduce(shared, 'mean')
     return shared.item()
 
