@@ -63,7 +63,7 @@ def test_import_changes_nothing_of_the_process() -> None:
 
 
 @pytest.mark.slow
-def test_tools_and_the_public_function_switch_the_guards_on() -> None:
+def test_the_public_function_switches_the_guards_on() -> None:
     code = (
         'import mmdet_facepatch\n'
         'from mmengine.config import Config\n'
