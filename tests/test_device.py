@@ -23,6 +23,8 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData, instance_data
 from torch import Tensor
 
+from mmdet_facepatch.ops.extension import OperatorModule
+
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 192
 FRAMEWORKS = ('sln', 'ssd', 'retinanet', 'faster_rcnn')
@@ -48,6 +50,10 @@ def on_device(
             if reason:
                 pytest.skip(reason)
             device, exact = devices.DEVICE, True
+            # Compiled operators know no device that is pretended.
+            for name in ('nms', 'roi_align'):
+                module = sys.modules[f'mmcv.ops.{name}']
+                monkeypatch.setattr(module, 'ext_module', OperatorModule('mmcv._ext'))
             # mmengine names the types of tensor that may be indices.
             monkeypatch.setattr(
                 instance_data,
