@@ -97,8 +97,10 @@ def _scale_text(
         kept += [image, str(count)]
         for row in rows:
             numbers = row.split()
-            box = [max(round(int(v) * scales[image]), i > 1)
-                   for i, v in enumerate(numbers[:4])]
+            box = [round(int(v) * scales[image]) for v in numbers[:4]]
+            # A side of 0 marks a box that is none; no other may become one.
+            box[2:] = [max(new, int(int(old) > 0))
+                       for new, old in zip(box[2:], numbers[2:4], strict=True)]
             kept.append(' '.join([*map(str, box), *numbers[4:]]))
     (target / name).parent.mkdir(parents=True, exist_ok=True)
     (target / name).write_text('\n'.join(kept) + '\n')

@@ -46,7 +46,7 @@ print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_nam
       mmdet_facepatch.ops.provide_operators())"
 # 1. The GPU's numbers are the CPU's.
 part tests 180 "$PYTHON" -m pytest -q -m cuda tests -p no:cacheprovider
-part operators 60 "$PYTHON" -m pytest -q tests/test_ops -p no:cacheprovider
+part operators 120 "$PYTHON" -m pytest -q tests/test_ops -p no:cacheprovider
 # 2. Speed and memory.
 part benchmark 150 "$PYTHON" tools/benchmark.py --cores 8 \
     --parts attack compositor training operators --out "$OUT/benchmark.json"
