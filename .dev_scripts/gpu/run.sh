@@ -4,7 +4,7 @@
 #
 #   pack:  python .dev_scripts/gpu/pack.py
 #   run:   carry=.gpu, command="bash .dev_scripts/gpu/run.sh", timeout_s=600
-#   try:   OUT=/tmp/out DEVICE=cpu STEPS=2 bash .dev_scripts/gpu/run.sh
+#   try:   OUT=out DEVICE=cpu STEPS=2 bash .dev_scripts/gpu/run.sh
 #
 #   DEVICE   cuda (default) or cpu, to try the script
 #   MINUTES  for everything together (default 9); the training gets what is left
@@ -14,7 +14,8 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 : "${OUT:?}"
 readonly DEVICE=${DEVICE:-cuda} MINUTES=${MINUTES:-9} DATA=.gpu/WIDERFace
-readonly VENV=${VENV:-/tmp/facepatch_gpu}
+SCRATCH=$(mktemp -d)
+readonly SCRATCH VENV=${VENV:-$SCRATCH/venv}
 export FACEPATCH_DATA=$PWD/.gpu OMP_WAIT_POLICY=passive
 [ "$DEVICE" = cuda ] || export FACEPATCH_CUDA_TESTS=cpu CUDA_VISIBLE_DEVICES=
 
@@ -52,20 +53,20 @@ part benchmark 150 "$PYTHON" tools/benchmark.py --cores 8 \
     --parts attack compositor training operators --out "$OUT/benchmark.json"
 part nccl 60 "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node 1 \
     tools/attack.py configs/attack/patch_combination.py --launcher pytorch \
-    --work-dir /tmp/nccl --no-report --cfg-options train_cfg.max_epochs=1
+    --work-dir "$SCRATCH/nccl" --no-report --cfg-options train_cfg.max_epochs=1
 # 3. A full-width ResNet-18 SLN with the time that is left.
 left=$((MINUTES * 60 - SECONDS - 30))
 limit=(train_cfg.max_iters="${STEPS:-2000}")
 part train "$((left > 60 ? left : 60))" "$PYTHON" tools/train.py \
-    configs/sln_r18_widerface_subset.py --amp --work-dir /tmp/train --overwrite \
+    configs/sln_r18_widerface_subset.py --amp --work-dir "$SCRATCH/train" --overwrite \
     --cfg-options model.backbone.init_cfg=None "${limit[@]}" \
     default_hooks.checkpoint.interval=200
-last=$(ls -t /tmp/train/*.pth 2>/dev/null | head -n 1)
+last=$(ls -t "$SCRATCH"/train/*.pth 2>/dev/null | head -n 1)
 [ -z "$last" ] || "$PYTHON" -c "
 import sys, torch
 from mmdet_facepatch.weights import read_checkpoint
 state = read_checkpoint(sys.argv[1], 'cpu')['state_dict']
 torch.save({k: v.half() if v.is_floating_point() else v for k, v in state.items()},
            sys.argv[2])" "$last" "$OUT/sln_r18_half.pth"
-cp /tmp/train/*/vis_data/scalars.json "$OUT/train_scalars.json" 2>/dev/null
+cp "$SCRATCH"/train/*/vis_data/scalars.json "$OUT/train_scalars.json" 2>/dev/null
 say "done"
