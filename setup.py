@@ -3,7 +3,9 @@
 What is added here: MMEngine resolves ``mmdet_facepatch::attack/patch_iou.py`` to
 ``<package>/.mim/configs/attack/patch_iou.py``. A wheel gets copies of ``configs`` and
 ``tools`` there, made in the build folder; an editable install gets links into the
-checkout, so that an edited config is the one that is used.
+checkout, so that an edited config is the one that is used. ``model-index.yml`` beside
+them names the metafile by which MMEngine and mim find the published detectors; MMEngine
+looks for it in the checkout, too, where it is not tracked.
 """
 
 import os
@@ -23,7 +25,7 @@ class BuildWithConfigs(build_py):
     def run(self) -> None:
         super().run()
         if getattr(self, 'editable_mode', False):
-            link_shipped(ROOT / 'mmdet_facepatch' / '.mim')
+            prepare_checkout(ROOT)
         else:
             copy_shipped(Path(self.build_lib) / 'mmdet_facepatch' / '.mim')
 
@@ -45,8 +47,9 @@ def copy_shipped(target: Path) -> None:
     write_index(target)
 
 
-def link_shipped(target: Path) -> None:
+def prepare_checkout(root: Path) -> None:
     """Links the shipped folders relative to the checkout, which may then move."""
+    target = root / 'mmdet_facepatch' / '.mim'
     target.mkdir(exist_ok=True)
     for name in SHIPPED:
         link = target / name
@@ -55,11 +58,13 @@ def link_shipped(target: Path) -> None:
         if not link.exists():
             link.symlink_to(os.path.join('..', '..', name), target_is_directory=True)
     write_index(target)
+    write_index(root)
 
 
 def write_index(target: Path) -> None:
-    """MMEngine looks for a config in this index before it looks for the file."""
-    (target / 'model-index.yml').write_text('Import: []\n', encoding='utf-8')
+    """Write the index of metafiles, whose paths are relative to its folder."""
+    text = 'Import:\n- configs/metafile.yml\n'
+    (target / 'model-index.yml').write_text(text, encoding='utf-8')
 
 
 if __name__ == '__main__':

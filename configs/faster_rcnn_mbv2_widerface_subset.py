@@ -14,11 +14,14 @@ model = dict(
     rpn_head=dict(in_channels=64, feat_channels=64),
     roi_head=dict(
         bbox_roi_extractor=dict(out_channels=64),
-        bbox_head=dict(in_channels=64, fc_out_channels=256)),
+        bbox_head=dict(in_channels=64, fc_out_channels=256),
+    ),
     train_cfg=dict(
         rpn=dict(assigner=dict(match_low_quality=True, num_per_group=256)),
         rpn_proposal=dict(nms_pre=1000, max_per_img=300),
         # The published weights were trained with ignored faces as background of
         # the second stage.
-        rcnn=dict(assigner=dict(ignore_iof_thr=-1), sampler=dict(num=128))))
+        rcnn=dict(assigner=dict(ignore_iof_thr=-1), sampler=dict(num=128)),
+    ),
+)
 optim_wrapper = dict(paramwise_cfg={{_base_.mobilenet_v2_lr}})

@@ -12,5 +12,6 @@ model = dict(
     neck=dict(in_channels={{_base_.mobilenet_v2_channels}}, out_channels=64),
     bbox_head=dict(in_channels=64, feat_channels=64, stacked_convs=1),
     # The published weights were trained with ignored faces as background.
-    train_cfg=dict(assigner=dict(ignore_iof_thr=-1)))
+    train_cfg=dict(assigner=dict(ignore_iof_thr=-1)),
+)
 optim_wrapper = dict(paramwise_cfg={{_base_.mobilenet_v2_lr}})

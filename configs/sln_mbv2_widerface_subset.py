@@ -4,5 +4,6 @@ _base_ = ['sln_r18_widerface_subset.py', '_base_/models/mobilenet_v2.py']
 model = dict(
     backbone={{_base_.mobilenet_v2}},
     neck=dict(in_channels={{_base_.mobilenet_v2_channels}}, out_channels=64),
-    bbox_head=dict(in_channels=64, feat_channels=64))
+    bbox_head=dict(in_channels=64, feat_channels=64),
+)
 optim_wrapper = dict(paramwise_cfg={{_base_.mobilenet_v2_lr}})

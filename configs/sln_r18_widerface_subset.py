@@ -15,8 +15,14 @@ model = dict(
     data_preprocessor=dict(type='ChannelsLastDetDataPreprocessor'),
     backbone=dict(norm_eval=False),
     bbox_head=dict(
-        cls_average='positives',
-        loss_cls=dict(_delete_=True, type='SoftmaxFocalLoss')),
-    train_cfg=dict(assigner=dict(
-        match_low_quality=True, pos_iou_thr=0.5, num_per_group=6400,
-        pos_fraction=0.01)))
+        cls_average='positives', loss_cls=dict(_delete_=True, type='SoftmaxFocalLoss')
+    ),
+    train_cfg=dict(
+        assigner=dict(
+            match_low_quality=True,
+            pos_iou_thr=0.5,
+            num_per_group=6400,
+            pos_fraction=0.01,
+        )
+    ),
+)

@@ -7,6 +7,7 @@ model = dict(
         depth=101,
         groups=32,
         base_width=4,
-        init_cfg=dict(
-            type='Pretrained', checkpoint='open-mmlab://resnext101_32x4d')),
-    neck=dict(in_channels=[256, 512, 1024, 2048]))
+        init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnext101_32x4d'),
+    ),
+    neck=dict(in_channels=[256, 512, 1024, 2048]),
+)

@@ -11,7 +11,9 @@ model = dict(
     backbone={{_base_.mobilenet_v2}},
     neck=dict(in_channels=(24, 32, 96, 320), out_channels=(24, 32, 96, 320, 128)),
     bbox_head=dict(
-        in_channels=(24, 32, 96, 320, 128), stacked_convs=1, feat_channels=64),
+        in_channels=(24, 32, 96, 320, 128), stacked_convs=1, feat_channels=64
+    ),
     # The published weights were trained with ignored faces as background.
-    train_cfg=dict(assigner=dict(ignore_iof_thr=-1)))
+    train_cfg=dict(assigner=dict(ignore_iof_thr=-1)),
+)
 optim_wrapper = dict(paramwise_cfg={{_base_.mobilenet_v2_lr}})

@@ -22,14 +22,14 @@ import_parts('mmcv.ops', 'mmdet')
 
 # These need the stack that was checked just now.
 from . import (  # noqa: E402
+    apis,
     attack,
     datasets,
     engine,
     evaluation,
+    experiments,
     models,
-    results,
     visualization,
-    weights,
     zoo,
 )
 from .engine import enable_safeguards  # noqa: E402
@@ -37,15 +37,15 @@ from .engine import enable_safeguards  # noqa: E402
 __all__ = [
     'StackError',
     '__version__',
+    'apis',
     'attack',
     'datasets',
     'enable_safeguards',
     'engine',
     'evaluation',
+    'experiments',
     'models',
     'ops',
-    'results',
     'visualization',
-    'weights',
     'zoo',
 ]

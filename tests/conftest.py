@@ -24,8 +24,10 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
+pytest_plugins = ['tiny_runs']
 REPO_ROOT = Path(__file__).resolve().parents[1]
 # Bits are compared on the CPU, and a process that knows CUDA cannot fork.
 NO_GPU = dict(CUDA_VISIBLE_DEVICES='')
@@ -37,6 +39,16 @@ def mmdet_scope() -> None:
     init_default_scope('mmdet')
 
 
+@pytest.fixture(autouse=True)
+def own_loggers() -> Iterator[None]:
+    """A test's loggers end with it: their files are gone when the next one logs."""
+    before = set(MMLogger._instance_dict)
+    yield
+    for name in set(MMLogger._instance_dict) - before:
+        for handler in MMLogger._instance_dict.pop(name).handlers:
+            handler.close()
+
+
 @pytest.fixture(scope='session')
 def warm_python() -> Iterator[str]:
     """A Python that need not import torch, mmcv and mmdet: see warm_python.py."""
@@ -44,9 +56,12 @@ def warm_python() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix='warm') as folder:
         script = Path(__file__).with_name('warm_python.py')
         with subprocess.Popen(
-                [sys.executable, '-W', 'ignore', str(script), folder], text=True,
-                env={**os.environ, **NO_GPU},
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            [sys.executable, '-W', 'ignore', str(script), folder],
+            text=True,
+            env={**os.environ, **NO_GPU},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as process:
             assert any(line == 'ready\n' for line in process.stdout)
             yield str(Path(folder, 'python'))
             process.stdin.close()
@@ -54,18 +69,32 @@ def warm_python() -> Iterator[str]:
 
 @pytest.fixture(scope='session')
 def run(warm_python) -> Callable[..., subprocess.CompletedProcess]:
-    """A tool of tools/, as a user runs it.
+    """A tool of tools/ or .dev_scripts/, as a user runs it.
 
     With ``python=sys.executable`` it does its own imports. Each tool does so in one
     test at least. Other keywords are environment variables; without
     ``CUDA_VISIBLE_DEVICES`` it sees no GPU.
     """
-    def run(tool: str, *args: object, python: str = warm_python, **env: str,
-            ) -> subprocess.CompletedProcess:
+
+    def run(
+        tool: str,
+        *args: object,
+        python: str = warm_python,
+        **env: str,
+    ) -> subprocess.CompletedProcess:
+        path = next(
+            path
+            for folder in ('tools', '.dev_scripts')
+            if (path := REPO_ROOT / folder / tool).is_file()
+        )
         return subprocess.run(
-            [python, str(REPO_ROOT / 'tools' / tool), *map(str, args)],
-            cwd=REPO_ROOT, capture_output=True, text=True, check=False,
-            env={**os.environ, **NO_GPU, **env})
+            [python, str(path), *map(str, args)],
+            cwd=REPO_ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **NO_GPU, **env},
+        )
 
     return run
 
@@ -88,26 +117,55 @@ def widerface_root() -> Path:
 TINY_SLN = dict(
     type='SLN',
     data_preprocessor=dict(
-        type='DetDataPreprocessor', mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375], bgr_to_rgb=True, pad_size_divisor=32),
+        type='DetDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+    ),
     backbone=dict(
-        type='ResNet', depth=18, base_channels=4, stem_channels=4, num_stages=4,
-        out_indices=(0, 1, 2, 3), norm_eval=False, style='pytorch'),
+        type='ResNet',
+        depth=18,
+        base_channels=4,
+        stem_channels=4,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        norm_eval=False,
+        style='pytorch',
+    ),
     neck=dict(type='TopDownP2', in_channels=[4, 8, 16, 32], out_channels=8),
     bbox_head=dict(
-        type='SLNHead', num_classes=1, in_channels=8, feat_channels=8,
+        type='SLNHead',
+        num_classes=1,
+        in_channels=8,
+        feat_channels=8,
         anchor_generator=dict(
-            type='AnchorGenerator', scales=[4, 8, 16, 32], ratios=[1.0],
-            strides=[4], center_offset=0.5),
+            type='AnchorGenerator',
+            scales=[4, 8, 16, 32],
+            ratios=[1.0],
+            strides=[4],
+            center_offset=0.5,
+        ),
         bbox_coder=dict(
-            type='DeltaXYWHBBoxCoder', target_means=[0., 0., 0., 0.],
-            target_stds=[0.1, 0.1, 0.2, 0.2])),
+            type='DeltaXYWHBBoxCoder',
+            target_means=[0.0, 0.0, 0.0, 0.0],
+            target_stds=[0.1, 0.1, 0.2, 0.2],
+        ),
+    ),
     train_cfg=dict(
-        assigner=dict(type='GroupSamplingAssigner', num_per_group=32,
-                      match_low_quality=True),
-        sampler=dict(type='PseudoSampler')),
-    test_cfg=dict(nms_pre=1000, min_bbox_size=0, score_thr=0.01,
-                  nms=dict(type='nms', iou_threshold=0.3), max_per_img=1000))
+        assigner=dict(
+            type='GroupSamplingAssigner', num_per_group=32, match_low_quality=True
+        ),
+        sampler=dict(type='PseudoSampler'),
+    ),
+    test_cfg=dict(
+        nms_pre=1000,
+        min_bbox_size=0,
+        score_thr=0.01,
+        nms=dict(type='nms', iou_threshold=0.3),
+        max_per_img=1000,
+    ),
+)
 
 
 @pytest.fixture(scope='session')

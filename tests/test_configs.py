@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 
-from mmdet_facepatch.engine import Experiment, Scenes, data_config, load_config
+from mmdet_facepatch.engine import data_config, load_config
+from mmdet_facepatch.experiments import read_spec
 
 ROOT = Path(__file__).resolve().parents[1] / 'configs'
 ALL = sorted(
@@ -25,12 +26,12 @@ SUBSET = [name for name in DETECTORS if name.endswith('_subset.py')]
 # Nothing is trained by these.
 EVALUATIONS = [name for name in ALL if name.startswith(('blackbox/', 'face_like'))]
 EXPERIMENTS = [name for name in ALL if name.startswith(('experiments/', 'transfer/'))]
-FINDINGS = [name for name in ALL if name.startswith('findings/')]
 
 
 @pytest.mark.parametrize(
-    'name', [name for name in ALL
-             if name not in [*EXPERIMENTS, *FINDINGS, *EVALUATIONS]])
+    'name',
+    [name for name in ALL if name not in [*EXPERIMENTS, *EVALUATIONS]],
+)
 def test_loads(name):
     assert Config.fromfile(ROOT / name).train_dataloader.dataset.pipeline
 
@@ -42,38 +43,17 @@ def test_prints(name):
 
 
 @pytest.mark.parametrize('name', EXPERIMENTS)
-def test_experiment_names_what_exists(name, tmp_path):
-    experiment = Experiment(str(ROOT / name), Config(), tmp_path)
-    assert len(experiment.cells) > 1
-    for cell in experiment.cells:
-        for value in (cell.get('paper') or {}).values():
+def test_experiment_names_what_exists(name):
+    spec = read_spec(str(ROOT / name))
+    assert len(spec.entries) > 1
+    assert data_config(spec.data, ROOT).test_dataloader
+    for entry in spec.entries:
+        for value in entry.paper.values():
             assert value.count('/') == 1 or value == '-'
-    for path in experiment.methods.values():
+    for path in spec.attacks.values():
         assert Path(path).is_file()
-    for detector in experiment.detectors.values():
+    for detector in spec.detectors.values():
         assert Path(detector['config']).is_file()
-
-
-@pytest.mark.parametrize('name', FINDINGS)
-def test_findings_name_what_exists(name, tmp_path):
-    """Every check can be built, and every cell that it names is in its experiment."""
-    paths = {Path(path).stem: path for path in EXPERIMENTS}
-    known: dict[str, set[str]] = {}
-    for finding in Config.fromfile(ROOT / name).to_dict()['findings']:
-        assert finding['checks']
-        for config in finding['checks']:
-            check = TASK_UTILS.build(config)
-            named = {check.experiment: set(check.cells)}
-            if hasattr(check, 'references'):
-                named.setdefault(check.reference_experiment, set()).update(
-                    check.references)
-            for experiment, cells in named.items():
-                if experiment not in known:
-                    built = Experiment(
-                        str(ROOT / paths[experiment]), Config(), tmp_path)
-                    known[experiment] = {
-                        cell.get('group') or cell['name'] for cell in built.all_cells}
-                assert cells <= known[experiment], check.statement
 
 
 METHODS = [name for name in ALL if name.startswith('attack/patch_')]
@@ -95,14 +75,6 @@ def test_attack_is_whole_on_all_data(method, data):
         assert loader.dataset.type and loader.sampler.type and loader.batch_size
 
 
-def test_face_likeness_names_what_exists():
-    cfg = Config.fromfile(ROOT / 'face_likeness' / 'subset.py')
-    Scenes(**cfg.scenes)
-    assert set(cfg.detectors) >= {'sln', 'centerface', 'yunet', 'mtcnn'}
-    for detector in cfg.detectors.values():
-        assert Path(detector.config).is_file()
-
-
 @pytest.mark.parametrize('name', DETECTORS)
 def test_detector_builds(name):
     model = Config.fromfile(ROOT / name).model
@@ -117,11 +89,20 @@ def test_frameworks_differ_in_the_model_only(names):
     configs = [Config.fromfile(ROOT / name).to_dict() for name in names]
     assert len(configs) >= 4
     for cfg in configs[1:]:
-        for key in ('train_dataloader', 'test_dataloader', 'test_evaluator',
-                    'tta_pipeline', 'train_cfg', 'param_scheduler', 'custom_hooks'):
+        for key in (
+            'train_dataloader',
+            'test_dataloader',
+            'test_evaluator',
+            'tta_pipeline',
+            'train_cfg',
+            'param_scheduler',
+            'custom_hooks',
+        ):
             assert cfg[key] == configs[0][key], key
-        assert cfg['optim_wrapper']['optimizer'] == (
-            configs[0]['optim_wrapper']['optimizer'])
+        assert (
+            cfg['optim_wrapper']['optimizer']
+            == (configs[0]['optim_wrapper']['optimizer'])
+        )
 
 
 @pytest.mark.parametrize('name', DETECTORS)

@@ -21,11 +21,6 @@ from hypothesis import strategies as st
 
 from mmdet_facepatch.attack.compositor import paste_patch
 from mmdet_facepatch.attack.placement import COORDINATE_LIMIT, patch_boxes
-from mmdet_facepatch.datasets.wider_annotation import (
-    HIGHEST_ATTRIBUTES,
-    parse_wider_annotation,
-    to_instances,
-)
 from mmdet_facepatch.evaluation import (
     Detections,
     EvaluationSettings,
@@ -35,6 +30,11 @@ from mmdet_facepatch.evaluation import (
     save_predictions,
     to_records,
     write_text_predictions,
+)
+from mmdet_facepatch.utils.wider_annotation import (
+    HIGHEST_ATTRIBUTES,
+    parse_wider_annotation,
+    to_instances,
 )
 
 EXAMPLES = int(os.environ.get('FACEPATCH_FUZZ', '250'))

@@ -71,12 +71,12 @@ def test_the_public_function_switches_the_guards_on() -> None:
         'cfg = Config(dict(default_hooks=dict(timer=dict(type="IterTimerHook"))))\n'
         'mmdet_facepatch.enable_safeguards(cfg)\n'
         'print(CheckpointLoader._get_checkpoint_loader("x.pth").__module__)\n'
-        'print(cfg.default_hooks.numbers.type)\n'
+        'print(cfg.default_hooks.check_finite.type)\n'
     )
     done = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-2:] == [
-        'mmdet_facepatch.weights',
-        'FiniteNumbersHook',
+        'mmdet_facepatch.utils.safe_loading',
+        'CheckFiniteHook',
     ]

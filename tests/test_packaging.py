@@ -5,14 +5,19 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import mmdet_facepatch
-from mmdet_facepatch import stack
+from mmdet_facepatch import stack, zoo
+from mmdet_facepatch.attack import build_frozen_detector
+from mmdet_facepatch.experiments import build_metafile
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = ['.ci/run', 'tools/demo.sh', 'tools/run_tests.sh', 'tools/setup_env.sh']
@@ -50,9 +55,12 @@ def test_wheel_holds_every_module(built: Path) -> None:
 
 def test_wheel_holds_the_zoo(built: Path) -> None:
     zoo = ROOT / 'mmdet_facepatch' / 'zoo'
-    files = [p for p in zoo.rglob('*') if p.is_file() and p.suffix in (
-        '.pth', '.md', '.json', '.npy', '.png')]
-    assert {p.suffix for p in files} == {'.pth', '.md', '.json', '.npy', '.png'}
+    files = [
+        p
+        for p in zoo.rglob('*')
+        if p.is_file() and p.suffix in ('.pth', '.md', '.json', '.png')
+    ]
+    assert {p.suffix for p in files} == {'.pth', '.md', '.json', '.png'}
     for file in files:
         shipped = built / 'zoo' / file.relative_to(zoo)
         assert shipped.read_bytes() == file.read_bytes()
@@ -68,8 +76,72 @@ def test_wheel_holds_configs_and_tools(built: Path, name: str) -> None:
     assert len(shipped) >= 5
 
 
-def test_wheel_has_an_index_of_models(built: Path) -> None:
-    assert (built / '.mim' / 'model-index.yml').read_text() == 'Import: []\n'
+# What mmdet's users write, and nothing else; the printed lines are checked.
+BY_NAME = """
+import mmdet_facepatch
+from mmdet.apis import DetInferencer
+models = sorted(DetInferencer.list_models('mmdet_facepatch'))
+found = DetInferencer('{name}', scope='mmdet_facepatch', device='cpu')
+total = sum(value.double().sum().item() for value in found.model.state_dict().values())
+print('found', mmdet_facepatch.__file__, found.cfg.filename, total, *models)
+"""
+
+
+def detector_by_name(folder: Path, name: str) -> list[str]:
+    """What a program that finds a detector by its name prints."""
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', BY_NAME.format(name=name)],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': str(folder), 'CUDA_VISIBLE_DEVICES': ''},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = re.findall('^found (.*)$', done.stdout, re.MULTILINE)
+    return line.split()
+
+
+@pytest.mark.slow
+def test_installed_detectors_are_found_by_name(built: Path) -> None:
+    name = zoo.names()[-1]
+    package, config, total, *models = detector_by_name(built.parent, name)
+    assert package == str(built / '__init__.py')
+    assert models == zoo.names()
+    assert config == str(built / '.mim' / 'configs' / f'{name}.py')
+    state = zoo.load_from_zoo(f'{zoo.SCHEME}{name}')['state_dict']
+    assert float(total) == sum(value.double().sum().item() for value in state.values())
+
+
+@pytest.mark.slow
+def test_detectors_of_a_checkout_are_found_by_name(tmp_path: Path) -> None:
+    """Of an editable install, which MMEngine reads at the top of the checkout."""
+    for name in ('mmdet_facepatch', 'configs', 'tools'):
+        unwanted = shutil.ignore_patterns('.mim', 'patches', '__pycache__')
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=unwanted)
+    runpy.run_path(str(ROOT / 'setup.py'))['prepare_checkout'](tmp_path)
+    name = zoo.names()[0]
+    package, config, _, *models = detector_by_name(tmp_path, name)
+    assert package == str(tmp_path / 'mmdet_facepatch' / '__init__.py')
+    assert models == zoo.names()
+    assert config == str(tmp_path / 'configs' / f'{name}.py')
+    linked = tmp_path / 'mmdet_facepatch' / '.mim'
+    assert (linked / 'configs').resolve() == tmp_path / 'configs'
+    assert (linked / 'tools').resolve() == tmp_path / 'tools'
+
+
+def test_metafile_is_of_the_published_weights() -> None:
+    metafile = yaml.safe_load((ROOT / 'configs' / 'metafile.yml').read_text())
+    assert metafile == build_metafile()
+    named = {collection['Name'] for collection in metafile['Collections']}
+    assert [model['Name'] for model in metafile['Models']] == zoo.names()
+    for model in metafile['Models']:
+        assert model['In Collection'] in named
+        assert (ROOT / model['Config']).is_file()
+        detector = build_frozen_detector(str(ROOT / model['Config']), model['Weights'])
+        count = sum(parameter.numel() for parameter in detector.parameters())
+        assert model['Metadata']['Parameters'] == count
+        card = (zoo.FOLDER / f'{model["Name"]}.md').read_text()
+        assert f'{count / 1e6:.2f} M' in card.replace('\n', ' ')
 
 
 def test_pins_of_extras_and_of_the_messages_agree(metadata) -> None:

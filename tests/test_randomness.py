@@ -20,7 +20,7 @@ from mmdet_facepatch.datasets import (
     SeededSampler,
     seeded_dataloader,
 )
-from mmdet_facepatch.randomness import derive_seed, seed_generators, seeded
+from mmdet_facepatch.utils.randomness import derive_seed, seed_generators, seeded
 
 
 def draw() -> tuple:
@@ -28,7 +28,6 @@ def draw() -> tuple:
 
 
 class TestSeeds:
-
     @given(st.integers(0, 2**64 - 1))
     def test_block_leaves_the_generators_alone(self, seed):
         seed_generators(5)
@@ -51,8 +50,12 @@ class TestSeeds:
         assert draw() == expected
 
     def test_seeds_differ(self):
-        seeds = Counter(derive_seed(2, seed, epoch, place) for seed in range(4)
-                        for epoch in range(20) for place in range(100))
+        seeds = Counter(
+            derive_seed(2, seed, epoch, place)
+            for seed in range(4)
+            for epoch in range(20)
+            for place in range(100)
+        )
         assert len(seeds) == 8000
         assert derive_seed(1, 2) != derive_seed(2, 1)
         assert all(0 <= seed < 2**64 for seed in seeds)
@@ -76,12 +79,17 @@ def loader(workers: int = 0, endless: bool = False, **kwargs) -> DataLoader:
     dataset.dataset = Chance()
     kind = 'InfiniteSampler' if endless else 'DefaultSampler'
     sampler = SeededSampler(dataset, dict(type=kind, shuffle=True), seed=3)
-    return DataLoader(dataset, batch_size=2, sampler=sampler, num_workers=workers,
-                      collate_fn=list, **kwargs)
+    return DataLoader(
+        dataset,
+        batch_size=2,
+        sampler=sampler,
+        num_workers=workers,
+        collate_fn=list,
+        **kwargs,
+    )
 
 
 class TestSampler:
-
     def test_index_survives_the_way_to_a_worker(self):
         index = pickle.loads(pickle.dumps(SeededIndex(4, 2**63)))
         assert index == 4 and index.seed == 2**63
@@ -114,15 +122,22 @@ class TestSampler:
     @pytest.mark.parametrize('kind', ['DefaultSampler', 'InfiniteSampler'])
     def test_processes_share_one_stream(self, monkeypatch, kind):
         """Two of them draw together what one draws alone."""
+
         def stream(rank, world_size):
-            for name in ('mmdet_facepatch.datasets.seeded', 'mmengine.dataset.sampler'):
+            for name in (
+                'mmdet_facepatch.datasets.samplers',
+                'mmengine.dataset.sampler',
+            ):
                 monkeypatch.setattr(f'{name}.get_dist_info', lambda: (rank, world_size))
             sampler = SeededSampler(range(8), dict(type=kind, shuffle=True), seed=3)
             draws = ((int(index), index.seed) for index in sampler)
             return list(itertools.islice(draws, 8 // world_size))
 
-        assert [draw for pair in zip(stream(0, 2), stream(1, 2), strict=True)
-                for draw in pair] == stream(0, 1)
+        assert [
+            draw
+            for pair in zip(stream(0, 2), stream(1, 2), strict=True)
+            for draw in pair
+        ] == stream(0, 1)
 
     def test_built_parts_are_refused(self):
         with pytest.raises(TypeError, match='as configs'):

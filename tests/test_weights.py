@@ -16,7 +16,7 @@ from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
 from torch.utils.data import DataLoader
 
 from mmdet_facepatch.attack import build_frozen_detector
-from mmdet_facepatch.weights import (
+from mmdet_facepatch.utils.safe_loading import (
     SafeCheckpointLoader,
     enable_safe_loading,
     mmengine_globals,

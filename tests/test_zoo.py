@@ -8,15 +8,15 @@ from mmengine.runner import CheckpointLoader
 
 from mmdet_facepatch import zoo
 from mmdet_facepatch.attack import build_frozen_detector
-from mmdet_facepatch.engine import Experiment, data_config
-from mmdet_facepatch.engine.published_attacks import published_patches
+from mmdet_facepatch.engine import data_config
+from mmdet_facepatch.experiments import Planner, RunStore, read_spec
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / 'configs'
 
 
 @pytest.mark.parametrize('name', zoo.names())
 class TestShipped:
-
     def test_has_a_card_and_is_small(self, name):
         path = zoo.checkpoint_path(name)
         assert path.stat().st_size <= 8 * 2**20
@@ -26,7 +26,8 @@ class TestShipped:
 
     def test_fits_its_config(self, name):
         detector = build_frozen_detector(
-            str(CONFIGS / f'{name}.py'), f'facepatch://{name}')
+            str(CONFIGS / f'{name}.py'), f'facepatch://{name}'
+        )
         assert all(p.dtype == torch.float32 for p in detector.parameters())
 
     def test_mmengine_loads_it(self, name):
@@ -49,21 +50,43 @@ def test_published_files_are_told_from_others(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(('name', 'count'), [('zoo_patches', 60), ('steps', 14)])
 def test_patches_are_of_the_present_configs(
-        widerface_root, tmp_path, monkeypatch, name, count):
+    widerface_root, tmp_path, monkeypatch, name, count
+):
     """Of each attack of the experiment, with its weights and its images."""
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data' / 'WIDERFace').symlink_to(widerface_root)
     monkeypatch.chdir(tmp_path)
-    experiment = Experiment(
-        str(CONFIGS / 'experiments' / f'{name}.py'),
-        data_config('subset', CONFIGS), tmp_path)
-    attacks = {job.digest for job in experiment.first_jobs() if job.kind == 'attack'}
+    spec = read_spec(str(CONFIGS / 'experiments' / f'{name}.py'))
+    plan = Planner(spec, data_config(spec.data, CONFIGS)).plan()
+    attacks = {run.digest for run in plan.attacks.values()}
+    store = RunStore([zoo.PATCHES])
     assert len(attacks) == count
-    assert set(published_patches(zoo.PATCHES)) >= attacks
+    assert [digest for digest in attacks if store.patch(digest) is None] == []
+    # And so are the results that are kept.
+    kept = RunStore([ROOT / '.results' / 'runs'])
+    assert all(kept.finished(run.digest) for run in plan.evaluations.values())
 
 
-def test_there_is_one():
+def test_config_of_weights():
     assert zoo.names()
+    for name in zoo.names():
+        for given in (name, f'facepatch://{name}'):
+            path = zoo.config_path(given)
+            assert path.samefile(CONFIGS / f'{name}.py')
+
+
+def test_configs_that_are_missing(tmp_path, monkeypatch):
+    folder = tmp_path / 'package' / 'zoo'
+    folder.mkdir(parents=True)
+    (folder / 'x.pth').touch()
+    monkeypatch.setattr(zoo, 'FOLDER', folder)
+    with pytest.raises(FileNotFoundError, match=r'\.mim/configs/x\.py is missing'):
+        zoo.config_path('x')
+    (tmp_path / 'configs').mkdir()
+    (tmp_path / 'configs' / 'x.py').touch()
+    assert zoo.config_path('x') == tmp_path / 'configs' / 'x.py'
+    with pytest.raises(FileNotFoundError, match='y: no such weights'):
+        zoo.config_path('y')
 
 
 def test_unknown_name_lists_what_exists():
@@ -75,9 +98,8 @@ def test_nothing_is_unpickled(tmp_path, monkeypatch):
     """A file that would run code when unpickled is refused."""
 
     class Evil:
-
         def __reduce__(self):
-            return (Path.touch, (tmp_path / 'ran', ))
+            return (Path.touch, (tmp_path / 'ran',))
 
     torch.save(dict(state_dict={}, meta=Evil()), tmp_path / 'evil.pth')
     monkeypatch.setattr(zoo, 'FOLDER', tmp_path)
@@ -93,7 +115,9 @@ def test_round_trip_in_float16(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, 'FOLDER', tmp_path)
     zoo.record_digest('x')
     loaded = zoo.load_from_zoo('facepatch://x')
-    assert loaded['meta'] == dict(iter=1)
+    assert loaded['meta'] == dict(iter=1, dataset_meta=dict(classes=('face',)))
+    again = zoo.load_from_zoo('facepatch://x/')
+    assert torch.equal(again['state_dict']['w'], loaded['state_dict']['w'])
     assert loaded['state_dict']['w'].dtype == torch.float32
     assert torch.equal(loaded['state_dict']['w'], state['w'].half().float())
     assert loaded['state_dict']['n'] == 3

@@ -29,9 +29,19 @@ from pathlib import Path
 
 # What tools import, or their libraries when they come to it.
 MODULES = (
-    'cv2', 'matplotlib.pyplot', 'mmcv.ops', 'mmdet.datasets', 'mmdet.engine',
-    'mmdet.evaluation', 'mmdet.models', 'mmdet.visualization', 'mmengine.runner',
-    'scipy.io', 'torch._dynamo', 'torch.distributed.launcher.api')
+    'cv2',
+    'matplotlib.pyplot',
+    'mmcv.ops',
+    'mmdet.datasets',
+    'mmdet.engine',
+    'mmdet.evaluation',
+    'mmdet.models',
+    'mmdet.visualization',
+    'mmengine.runner',
+    'scipy.io',
+    'torch._dynamo',
+    'torch.distributed.launcher.api',
+)
 # Started by the program: hands its command line over, waits, and ends as it ended.
 CLIENT = """
 import marshal, os, signal, socket, sys
@@ -126,7 +136,7 @@ def run(arguments: list[str], paths: list[str]) -> None:
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', os.cpu_count() or 1)))
     while arguments[0] in ('-u', '-W'):
         sys.stdout.reconfigure(write_through=True)
-        arguments = arguments[1 if arguments[0] == '-u' else 2:]
+        arguments = arguments[1 if arguments[0] == '-u' else 2 :]
     added = filter(None, os.environ.get('PYTHONPATH', '').split(os.pathsep))
     sys.path[:] = [*added, *paths]
     if arguments[0] == '-m':
@@ -172,8 +182,7 @@ def main() -> None:
     Config(dict(a=1)).pretty_text  # noqa: B018  loads yapf's grammar
     (folder / 'client.py').write_text(CLIENT)
     program, address = folder / 'python', folder / 'socket'
-    call = shlex.join([
-        sys.executable, '-IS', str(folder / 'client.py'), str(address)])
+    call = shlex.join([sys.executable, '-IS', str(folder / 'client.py'), str(address)])
     program.write_text(f'#!/bin/sh\nexec {call} "$@"\n')
     program.chmod(0o755)
     sys.executable = str(program)

@@ -17,38 +17,53 @@ from mmdet_facepatch.engine import (
     build_runner,
     claim_work_dir,
     data_config,
-    keep_freed_memory,
     load_config,
     report_on,
     set_report_option,
 )
+from mmdet_facepatch.utils.memory import keep_freed_memory
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='attack config')
     parser.add_argument(
-        '--data', metavar='NAME',
+        '--data',
+        metavar='NAME',
         help="images in place of the config's: embedded, widerface_subset, widerface, "
-        'or a config file with the dataloaders')
+        'or a config file with the dataloaders',
+    )
     parser.add_argument(
-        '--resume', nargs='?', const='auto',
-        help='go on from CHECKPOINT, or from the last one in the work dir')
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='resume from CHECKPOINT, or from the last one in the work dir',
+    )
     parser.add_argument(
-        '--no-report', action='store_true',
-        help='only optimise; report later with --report-only')
+        '--no-report',
+        action='store_true',
+        help='only optimise; report later with --report-only',
+    )
     parser.add_argument(
-        '--report-only', metavar='PATCH', nargs='?', const='',
+        '--report-only',
+        metavar='PATCH',
+        nargs='?',
+        const='',
         help="optimise nothing; report on this patch file in place of the work dir's "
-        'patch.npy')
+        'patch.npy',
+    )
     parser.add_argument(
-        '--save-predictions', choices=['npz', 'txt'],
-        help='write the detections of every condition too')
+        '--save-predictions',
+        choices=['npz', 'txt'],
+        help='write the detections of every condition too',
+    )
     parser.add_argument(
-        '--amp', action='store_true', help='optimise with automatic mixed precision')
+        '--amp', action='store_true', help='optimise with automatic mixed precision'
+    )
     add_common_arguments(parser)
     args = parser.parse_args()
     if args.no_report and args.report_only is not None:
@@ -60,10 +75,16 @@ def main() -> None:
     args = parse_args()
     keep_freed_memory()
     overlay = data_config(args.data, CONFIGS) if args.data else None
-    cfg = load_config(args.config, options=args.cfg_options,
-                      work_dir=args.work_dir, launcher=args.launcher,
-                      local_rank=args.local_rank,
-                      resume=args.resume, amp=args.amp, overlay=overlay)
+    cfg = load_config(
+        args.config,
+        options=args.cfg_options,
+        work_dir=args.work_dir,
+        launcher=args.launcher,
+        local_rank=args.local_rank,
+        resume=args.resume,
+        amp=args.amp,
+        overlay=overlay,
+    )
     if args.report_only is not None and args.resume is None:
         report_on(cfg, args.report_only or None)
     if args.save_predictions:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job on the embedded data: sets up what is missing, then optimises a patch
+# The default attack on the embedded data: sets up what is missing, then optimises a patch
 # against the shipped detector. Options are passed on to tools/attack.py.
 set -euo pipefail
 

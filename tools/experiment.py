@@ -1,8 +1,12 @@
-"""Run an experiment of the paper: what is not yet done, then its table.
+"""Run experiments, as the paper's tables: what is not finished, then the tables.
 
-Each cell is a normal run of tools/attack.py with a work dir of its own, named by
-its content. An interrupted experiment goes on where it stopped; a failed run is
-reported, and the others go on.
+Each run is one of tools/attack.py with a work dir of its own, named by its content.
+Finished runs are taken from the work dir, from .results, and from the published
+patches. An interrupted experiment goes on where it stopped; a failed run is reported,
+and the others go on.
+
+    python tools/experiment.py configs/experiments/table1.py
+    python tools/experiment.py configs/transfer/frameworks_subset.py --tables-only
 """
 
 from __future__ import annotations
@@ -12,9 +16,9 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmdet_facepatch.engine import experiment_parser, run_experiment
+from mmdet_facepatch.experiments import experiment_parser, run_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 
 if __name__ == '__main__':
-    run_experiment(experiment_parser(__doc__, ROOT).parse_args(), ROOT)
+    run_experiment(experiment_parser(__doc__).parse_args(), ROOT)

@@ -33,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     for split in ('train', 'val'):
         parser.add_argument(
-            f'--{split}-subset',
+            f'--{split}-list',
             metavar='FILE',
             help=f'text file of the {split} images that are there on purpose, one '
             'path a line; looked for here, then in the root',
@@ -44,30 +44,30 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def find_subsets(args: argparse.Namespace) -> dict[str, str]:
-    """Resolve the subset options to paths."""
-    subsets = {}
+def find_image_lists(args: argparse.Namespace) -> dict[str, str]:
+    """Resolve the image list options to paths."""
+    image_lists = {}
     for split in ('train', 'val'):
-        path = getattr(args, f'{split}_subset')
+        path = getattr(args, f'{split}_list')
         if path is None:
             continue
         places = (path, osp.join(args.root, path))
         found = [place for place in places if osp.isfile(place)]
         if not found:
-            raise FileNotFoundError(f'no subset list {" or ".join(places)}')
-        subsets[split] = found[0]
-    return subsets
+            raise FileNotFoundError(f'no image list {" or ".join(places)}')
+        image_lists[split] = found[0]
+    return image_lists
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the tool and return its exit code."""
     args = parse_args(argv)
     try:
-        subsets = find_subsets(args)
+        image_lists = find_image_lists(args)
         if args.verify_only:
-            report = verify(args.root, subsets)
+            report = verify(args.root, image_lists)
         else:
-            report = prepare(args.root, args.archives, args.download, subsets)
+            report = prepare(args.root, args.archives, args.download, image_lists)
     except (OSError, ValueError, ImportError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
         print(
             'Get the archives with --download, or name their folder with --archives. '
             'If only a part is there on purpose, list its images in a file for '
-            '--train-subset / --val-subset.'
+            '--train-list / --val-list.'
         )
     return 0 if report.ok else 1
 

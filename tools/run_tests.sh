@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash tools/setup_env.sh --tests
 .venv/bin/python -m ruff check .
+.venv/bin/python -m ruff format --check .
 .venv/bin/python -m mypy
 # A file of tests stays in one process, as its tests share what takes long to make.
 exec .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

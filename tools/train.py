@@ -11,22 +11,28 @@ from mmdet_facepatch.engine import (
     add_common_arguments,
     build_runner,
     claim_work_dir,
-    keep_freed_memory,
     load_config,
 )
+from mmdet_facepatch.utils.memory import keep_freed_memory
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--amp', action='store_true', help='train with automatic mixed precision')
+        '--amp', action='store_true', help='train with automatic mixed precision'
+    )
     parser.add_argument(
-        '--auto-scale-lr', action='store_true',
-        help='scale the learning rate with the batch size')
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the batch size',
+    )
     parser.add_argument(
-        '--resume', nargs='?', const='auto',
-        help='go on from CHECKPOINT, or from the last one in the work dir')
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='resume from CHECKPOINT, or from the last one in the work dir',
+    )
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -34,10 +40,15 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     keep_freed_memory()
-    cfg = load_config(args.config, options=args.cfg_options,
-                      work_dir=args.work_dir, launcher=args.launcher,
-                      local_rank=args.local_rank,
-                      resume=args.resume, amp=args.amp)
+    cfg = load_config(
+        args.config,
+        options=args.cfg_options,
+        work_dir=args.work_dir,
+        launcher=args.launcher,
+        local_rank=args.local_rank,
+        resume=args.resume,
+        amp=args.amp,
+    )
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', {}).enable = True
     with claim_work_dir(cfg, ['train'], args.overwrite):

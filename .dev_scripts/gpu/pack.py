@@ -1,11 +1,11 @@
-"""Pack what a lent GPU machine needs: wheels and re-encoded images.
+"""Pack what a GPU machine without network needs: wheels and re-encoded images.
 
     python .dev_scripts/gpu/pack.py --data data/WIDERFace
 
 writes ``.gpu/wheels`` (the OpenMMLab stack in pure Python and what an image with torch
 and torchvision lacks) and ``.gpu/WIDERFace`` (the images of both lists, with at most
 640 px on the long side, annotations scaled with them), for ``run.sh`` beside it. Both
-folders together must stay below 64 MiB, which is what travels.
+folders together stay below 64 MiB.
 """
 
 from __future__ import annotations
@@ -23,13 +23,38 @@ from scipy.io import loadmat, savemat
 ROOT = Path(__file__).resolve().parents[2]
 STACK = ('onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6', 'onedl-mmdetection==3.5.1')
 # What they and the tests need and an image may lack. What is large and usually there
-# (opencv-python-headless, scipy, matplotlib) is named with --more where it is missing.
+# (opencv-python-headless, scipy, matplotlib, pandas) is named with --more where it is
+# missing.
 MORE = (
-    'addict', 'termcolor', 'yapf', 'terminaltables', 'rich', 'markdown-it-py', 'mdurl',
-    'pygments', 'hypothesis', 'sortedcontainers', 'pytest', 'pluggy', 'iniconfig',
-    'pycocotools', 'shapely', 'tqdm', 'six', 'packaging', 'pyyaml', 'platformdirs')
-PLATFORMS = ('manylinux_2_28_x86_64', 'manylinux_2_27_x86_64', 'manylinux_2_17_x86_64',
-             'manylinux2014_x86_64', 'any')
+    'addict',
+    'termcolor',
+    'yapf',
+    'terminaltables',
+    'rich',
+    'markdown-it-py',
+    'mdurl',
+    'pygments',
+    'hypothesis',
+    'sortedcontainers',
+    'pytest',
+    'pluggy',
+    'iniconfig',
+    'pycocotools',
+    'shapely',
+    'tqdm',
+    'tabulate',
+    'six',
+    'packaging',
+    'pyyaml',
+    'platformdirs',
+)
+PLATFORMS = (
+    'manylinux_2_28_x86_64',
+    'manylinux_2_27_x86_64',
+    'manylinux_2_17_x86_64',
+    'manylinux2014_x86_64',
+    'any',
+)
 LIMIT = 64 << 20
 
 
@@ -45,12 +70,27 @@ def build_wheels(folder: Path, version: str, more: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [*pip, 'wheel', '-q', '--no-deps', '--no-cache-dir', '-w', str(folder), *STACK],
-        check=True)
+        check=True,
+    )
     platforms = [word for name in PLATFORMS for word in ('--platform', name)]
     for name in (*MORE, *more):
         subprocess.run(
-            [*pip, 'download', '-q', '--no-deps', '--only-binary', ':all:', '-d',
-             str(folder), '--python-version', version, *platforms, name], check=True)
+            [
+                *pip,
+                'download',
+                '-q',
+                '--no-deps',
+                '--only-binary',
+                ':all:',
+                '-d',
+                str(folder),
+                '--python-version',
+                version,
+                *platforms,
+                name,
+            ],
+            check=True,
+        )
 
 
 def shrink_images(source: Path, target: Path, side: int) -> None:
@@ -99,8 +139,10 @@ def _scale_text(
             numbers = row.split()
             box = [round(int(v) * scales[image]) for v in numbers[:4]]
             # A side of 0 marks a box that is none; no other may become one.
-            box[2:] = [max(new, int(int(old) > 0))
-                       for new, old in zip(box[2:], numbers[2:4], strict=True)]
+            box[2:] = [
+                max(new, int(int(old) > 0))
+                for new, old in zip(box[2:], numbers[2:4], strict=True)
+            ]
             kept.append(' '.join([*map(str, box), *numbers[4:]]))
     (target / name).parent.mkdir(parents=True, exist_ok=True)
     (target / name).write_text('\n'.join(kept) + '\n')
@@ -118,8 +160,11 @@ def _scale_mat(path: Path, scales: dict[str, float]) -> None:
                 scaled = np.round(boxes[0][row][0] * scales[key])
                 scaled[:, 2:] = np.maximum(scaled[:, 2:], 1)
                 boxes[0][row][0] = scaled
-    savemat(path, {k: v for k, v in content.items() if not k.startswith('__')},
-            do_compression=True)
+    savemat(
+        path,
+        {k: v for k, v in content.items() if not k.startswith('__')},
+        do_compression=True,
+    )
 
 
 def main() -> None:

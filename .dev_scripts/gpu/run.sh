@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What is measured on a lent GPU machine, in this order, into $OUT as it goes. It needs
-# what pack.py wrote to .gpu, and nothing from a network:
+# Tests, benchmarks and a short training on a GPU machine without network, in this
+# order; results go to $OUT as they come. Needs what pack.py wrote to .gpu:
 #
-#   pack:  python .dev_scripts/gpu/pack.py
-#   run:   carry=.gpu, command="bash .dev_scripts/gpu/run.sh", timeout_s=600
-#   try:   OUT=out DEVICE=cpu STEPS=2 bash .dev_scripts/gpu/run.sh
+#   python .dev_scripts/gpu/pack.py                           # with network
+#   OUT=out bash .dev_scripts/gpu/run.sh                      # repository and .gpu there
+#   OUT=out DEVICE=cpu STEPS=2 bash .dev_scripts/gpu/run.sh   # try the script
 #
 #   DEVICE   cuda (default) or cpu, to try the script
 #   MINUTES  for everything together (default 9); the training gets what is left
@@ -37,7 +37,7 @@ part install 120 "$PYTHON" -m pip install --no-index --no-deps .gpu/wheels/*.whl
 part modules 30 "$PYTHON" -c "
 import importlib.util as u
 print('missing:', [m for m in 'cv2 scipy matplotlib pycocotools shapely yapf pytest '
-                   'hypothesis rich torchvision'.split() if u.find_spec(m) is None])"
+                   'hypothesis rich torchvision tabulate pandas'.split() if u.find_spec(m) is None])"
 export PYTHONPATH=$PWD
 mkdir -p data
 [ -e data/WIDERFace ] || ln -s "$PWD/$DATA" data/WIDERFace
@@ -49,7 +49,7 @@ print(torch.__version__, torch.cuda.is_available() and torch.cuda.get_device_nam
 part tests 180 "$PYTHON" -m pytest -q -m cuda tests -p no:cacheprovider
 part operators 120 "$PYTHON" -m pytest -q tests/test_ops -p no:cacheprovider
 # 2. Speed and memory.
-part benchmark 150 "$PYTHON" tools/benchmark.py --cores 8 \
+part benchmark 150 "$PYTHON" .dev_scripts/benchmark.py --cores 8 \
     --parts attack compositor training operators --out "$OUT/benchmark.json"
 part nccl 60 "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node 1 \
     tools/attack.py configs/attack/patch_combination.py --launcher pytorch \
@@ -64,7 +64,7 @@ part train "$((left > 60 ? left : 60))" "$PYTHON" tools/train.py \
 last=$(ls -t "$SCRATCH"/train/*.pth 2>/dev/null | head -n 1)
 [ -z "$last" ] || "$PYTHON" -c "
 import sys, torch
-from mmdet_facepatch.weights import read_checkpoint
+from mmdet_facepatch.utils.safe_loading import read_checkpoint
 state = read_checkpoint(sys.argv[1], 'cpu')['state_dict']
 torch.save({k: v.half() if v.is_floating_point() else v for k, v in state.items()},
            sys.argv[2])" "$last" "$OUT/sln_r18_half.pth"

@@ -2,4 +2,4 @@
 _base_ = 'default_runtime.py'
 
 # report.json, report.md, curves.npz and plots of tools/test.py.
-custom_hooks = [dict(type='EvaluationReportHook')]
+custom_hooks = [dict(type='ReportHook')]

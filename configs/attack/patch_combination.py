@@ -7,5 +7,9 @@ _base_ = [
 ]
 model = dict(
     sample_set=dict(
-        type='PatchCombinationSampleSet', score_thr=0.5, face_iou_thr=0.3,
-        patch_iou_thr=0.3))
+        type='PatchCombinationSampleSet',
+        score_thr=0.5,
+        face_iou_thr=0.3,
+        patch_iou_thr=0.3,
+    )
+)

@@ -4,4 +4,4 @@ _base_ = [
     '../_base_/attack/patch_attack.py',
     'data/embedded.py',
 ]
-model = dict(sample_set=dict(type='PatchIoUSampleSet', iou_thr=0.6))
+model = dict(sample_set=dict(type='PatchIoUSampleSet', face_iou_thr=0.6))

@@ -3,5 +3,4 @@
 _base_ = 'patch_score.py'
 # detach_weight=False is the paper's equation 2 taken literally: it drives
 # samples with scores from 0.5 to 0.607 up.
-model = dict(
-    loss=dict(type='FocalAdversarialLoss', gamma=2.0, detach_weight=True))
+model = dict(loss=dict(type='FocalAdversarialLoss', gamma=2.0, detach_weight=True))

@@ -3,4 +3,5 @@ _base_ = '_base_/evaluation.py'
 model = dict(
     type='CenterFace',
     data_preprocessor=dict(type='DetDataPreprocessor', bgr_to_rgb=True),
-    test_cfg=dict(score_thr=0.01, nms=dict(type='nms', iou_threshold=0.3)))
+    test_cfg=dict(score_thr=0.01, nms=dict(type='nms', iou_threshold=0.3)),
+)

@@ -11,4 +11,6 @@ model = dict(
         stage_nms=(0.5, 0.7, 0.7),
         # Low, for whole curves; the package reports from 0.7 on.
         score_thr=0.01,
-        nms=0.7))
+        nms=0.7,
+    ),
+)

@@ -2,8 +2,12 @@
 _base_ = ['_base_/subset_zoo.py']
 title = 'Figure 7: patches of the four methods'
 figure = 'gallery'
-cells = [
+entries = [
     dict(name=_method, attack=dict(method=_method))
-    for _method in ('patch_iou', 'patch_score', 'patch_score_focal',
-                    'patch_combination')
+    for _method in (
+        'patch_iou',
+        'patch_score',
+        'patch_score_focal',
+        'patch_combination',
+    )
 ]

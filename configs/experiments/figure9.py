@@ -2,7 +2,7 @@
 _base_ = ['_base_/subset_zoo.py']
 title = 'Figure 9: patches of two halves of the training data'
 figure = 'evolution'
-cells = [
+entries = [
     dict(name=f'split {_half + 1}', attack=dict(method='patch_iou', half=_half))
     for _half in (0, 1)
 ]

@@ -4,9 +4,13 @@ _base_ = '_base_/subset_zoo.py'
 title = 'Patch-Score-Focal: constant and literal weight'
 figure = 'f_beta'
 
-cells = [
+entries = [
     dict(name='Baseline-SLN'),
     dict(name='constant weight', attack=dict(method='patch_score_focal')),
-    dict(name='literal', attack=dict(
-        method='patch_score_focal', options={'model.loss.detach_weight': False})),
+    dict(
+        name='literal',
+        attack=dict(
+            method='patch_score_focal', options={'model.loss.detach_weight': False}
+        ),
+    ),
 ]

@@ -12,13 +12,25 @@ _parts = {
     'left_third': '88.1/24.1 92.9/22.8 93.2/10.1 93.2/8.1',
     'right_third': '12.8/11.9 22.44/12.7 23.6/5.7 23.6/4.6',
 }
-cells = [
-    dict(name='Baseline-SLN', paper=dict(
-        easy='99.0/73.4', medium='99.4/62.4', hard='99.4/27.9', all='99.4/22.5')),
-    dict(name='whole', attack=dict(method='patch_iou'), paper=dict(
-        easy='2.7/2.7', medium='6.5/3.7', hard='7.3/1.8', all='7.3/1.4')),
+entries = [
+    dict(
+        name='Baseline-SLN',
+        paper=dict(
+            easy='99.0/73.4', medium='99.4/62.4', hard='99.4/27.9', all='99.4/22.5'
+        ),
+    ),
+    dict(
+        name='whole',
+        attack=dict(method='patch_iou'),
+        paper=dict(easy='2.7/2.7', medium='6.5/3.7', hard='7.3/1.8', all='7.3/1.4'),
+    ),
 ]
 for _part, _numbers in _parts.items():
-    cells.append(dict(
-        name=f'without {_part}', attack=dict(method='patch_iou'), removed=_part,
-        paper=dict(zip(_subsets, _numbers.split()))))
+    entries.append(
+        dict(
+            name=f'without {_part}',
+            attack=dict(method='patch_iou'),
+            removed=_part,
+            paper=dict(zip(_subsets, _numbers.split())),
+        )
+    )

@@ -15,11 +15,15 @@ matrix = dict(
         'noise': dict(patch=dict(type='noise', seed=0)),
         'coffee': dict(patch={{_base_.inits.coffee}}),
         'face A': dict(patch={{_base_.inits.face_a}}),
-        'patch_iou of sln': dict(
-            attack=dict(method='patch_iou', detector='sln')),
+        'patch_iou of sln': dict(attack=dict(method='patch_iou', detector='sln')),
         'patch_combination of sln': dict(
-            attack=dict(method='patch_combination', detector='sln')),
+            attack=dict(method='patch_combination', detector='sln')
+        ),
         # That of configs/experiments/steps.py, in which faces are plain to see.
-        'patch_iou (12 epochs) of sln': dict(attack=dict(
-            method='patch_iou', detector='sln', options={'train_cfg.max_epochs': 12})),
-    })
+        'patch_iou (12 epochs) of sln': dict(
+            attack=dict(
+                method='patch_iou', detector='sln', options={'train_cfg.max_epochs': 12}
+            )
+        ),
+    },
+)

@@ -3,20 +3,16 @@
 from .attacker import PatchAttacker, attacker_of, find_attacker
 from .candidates import Candidates
 from .compositor import PatchCompositor, paste_patch
-from .frozen_detector import (
-    build_frozen_detector,
-    detector_digest,
-    merge_batch_norms,
-)
+from .frozen_detector import build_frozen_detector, detector_digest, merge_batch_norms
 from .losses import (
     AdversarialLoss,
     FocalAdversarialLoss,
     adversarial_objective,
     focal_adversarial_objective,
 )
-from .parts import REMOVABLE_PARTS, remaining_boxes
-from .paste_transform import PastePatch
-from .patch import UniversalPatch, load_patch, save_patch
+from .patch.parts import REMOVABLE_PARTS, remaining_boxes
+from .patch.transforms import PatchColorJitter, PatchNoise, PatchPerspective
+from .patch.universal_patch import UniversalPatch, load_patch, save_patch
 from .placement import PatchPlacement, patch_boxes
 from .readers import (
     AnchorCandidateReader,
@@ -41,11 +37,13 @@ __all__ = [
     'CandidateReader',
     'Candidates',
     'FocalAdversarialLoss',
-    'PastePatch',
     'PatchAttacker',
+    'PatchColorJitter',
     'PatchCombinationSampleSet',
     'PatchCompositor',
     'PatchIoUSampleSet',
+    'PatchNoise',
+    'PatchPerspective',
     'PatchPlacement',
     'PatchScoreSampleSet',
     'PointCandidateReader',

@@ -1,10 +1,9 @@
-"""The attacker: place, paste, read candidates, select, lose."""
+"""The attacker: place, paste, read candidates, select samples, compute the loss."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,14 +14,14 @@ from mmengine.dist import get_world_size
 from mmengine.model import BaseModel, is_model_wrapper
 from torch import Tensor, nn
 
-from .candidates import Candidates
 from .frozen_detector import (
-    build_frozen_detector,
+    Target,
+    build_target,
     detector_digest,
-    freeze,
+    modules_in_train_mode,
     named_in_part,
-    training_modules,
 )
+from .patch.transforms import check_transform, transform_patch
 
 # Configs give the patch in RGB, mmcv loads images in BGR.
 CHANNEL_ORDERS = ('rgb', 'bgr')
@@ -34,12 +33,14 @@ def all_faces(sample: DetDataSample, label: int | None = None) -> Tensor:
     """Every annotated face of an image, ignored ones too: all get a patch.
 
     Args:
-        sample: With ``gt_instances`` and optionally ``ignored_instances``.
-        label: Of the faces; None takes all boxes for faces.
+        sample (DetDataSample): With ``gt_instances`` and optionally
+            ``ignored_instances``.
+        label (int, optional): Of the faces; None takes all boxes for faces. Defaults to
+            None.
 
     Returns:
-        (G, 4) float xyxy, pixels; those of ``gt_instances`` first. Boxes without
-        area are left out.
+        Tensor: (G, 4) float xyxy, pixels; those of ``gt_instances`` first. Boxes
+        without area are left out.
     """
     parts = [sample.gt_instances]
     if 'ignored_instances' in sample and 'bboxes' in sample.ignored_instances:
@@ -51,45 +52,18 @@ def all_faces(sample: DetDataSample, label: int | None = None) -> Tensor:
     return faces[(wh > 0).all(dim=1)]
 
 
-@dataclass(frozen=True)
-class Target:
-    """One frozen detector of an attack.
-
-    Attributes:
-        detector: In ``eval()``, without parameter gradients.
-        reader: Reads its candidates.
-        weight: Factor on its loss.
-    """
-
-    detector: nn.Module
-    reader: Callable[..., list[Candidates]]
-    weight: float = 1.0
-
-
-def _build_target(detector: dict | nn.Module, reader: dict | None) -> Target:
-    """A frozen detector with its reader, from its config or a module."""
-    common = reader or dict(type='AutoCandidateReader')
-    if isinstance(detector, nn.Module):
-        return Target(freeze(detector), TASK_UTILS.build(common))
-    options = dict(detector)
-    weight = options.pop('weight', 1.0)
-    if not weight > 0:
-        raise ValueError(f'PatchAttacker: the weight of {options.get("config")} must '
-                         f'be positive, got {weight}')
-    own = options.pop('reader', common)
-    return Target(build_frozen_detector(**options), TASK_UTILS.build(own), weight)
-
-
 @torch.no_grad()
 def _reduce(selected: list[Tensor]) -> tuple[Tensor, Tensor]:
     """What processes must agree on before they know their loss.
 
     Args:
-        selected: ``log S`` of this process's samples, (N_t,) for each detector.
+        selected (list[Tensor]): ``log S`` of this process's samples, (N_t,) for each
+            detector.
 
     Returns:
-        Mean number of samples that a process has of each detector, (T,) float,
-        and the mean score of all samples of all processes, zero without any.
+        tuple[Tensor, Tensor]: Mean number of samples that a process has of each
+        detector, (T,) float, and the mean score of all samples of all processes, zero
+        without any.
     """
     numbers = [float(len(log_scores)) for log_scores in selected]
     # Under autocast they may have half precision, in which 1,001 is 1,000.
@@ -109,35 +83,47 @@ class PatchAttacker(BaseModel):
     patch and not the detector again, and distributed training communicates
     the patch's gradient only.
 
-    A step: :attr:`placement` turns faces into patch squares, :attr:`compositor`
-    pastes the patch there, :attr:`reader` runs the detector and returns
-    candidates, :attr:`sample_set` selects among them, :attr:`loss` scores them.
+    A step:
+
+    1. :attr:`placement` turns faces into patch squares.
+    2. :attr:`patch_transforms` change the patch at random, for each image anew.
+    3. :attr:`compositor` pastes it into the squares.
+    4. The reader runs the detector and returns candidates.
+    5. :attr:`sample_set` selects among them.
+    6. :attr:`loss` scores the selected samples.
 
     Args:
-        detector: ``dict(config=..., checkpoint=...)`` and whatever else
-            :func:`build_frozen_detector` takes, or a built module, or a
-            list of these: an ensemble, attacked by one patch. Its dicts may
-            have a ``weight`` (1 by default) on their loss, and a ``reader`` in
-            place of the common one. Predictions are those of the first.
-        patch: Config of the patch (:class:`UniversalPatch`).
-        placement: Config of the placement (:class:`PatchPlacement`).
-        compositor: Config of the compositor (:class:`PatchCompositor`).
-        reader: Config of the candidate reader; None finds the one of the
-            detector's head.
-        sample_set: Config of the adversarial sample set.
-        loss: Config of the attack loss.
-        tta_model: Config of the model that merges a test pyramid, or None
-            where validation and test pipelines have one scale.
-        channel_order: Channel order of the input images, 'bgr' or 'rgb'.
-        label: Label of the annotated objects that get the patch, in a data set with
-            several classes; None gives it to all. Evaluation follows.
-        data_preprocessor: Leave it None: the detector's own is used after
-            pasting.
-        init_cfg: As in mmengine.
+        detector (dict | nn.Module | list[dict | nn.Module]): ``dict(config=...,
+            checkpoint=...)`` and whatever else :func:`build_frozen_detector` takes, or
+            a built module, or a list of these: an ensemble, attacked by one patch. Its
+            dicts may have a ``weight`` (1 by default) on their loss, and a ``reader``
+            in place of the common one. Predictions are those of the first.
+        patch (dict): Config of the patch (:class:`UniversalPatch`).
+        placement (dict, optional): Config of the placement (:class:`PatchPlacement`).
+            Defaults to None.
+        patch_transforms (Sequence[dict]): Configs of transforms of the patch, see
+            :mod:`mmdet_facepatch.attack.patch.transforms`; applied in train mode only.
+            Evaluation pastes the patch as it is. Defaults to ().
+        compositor (dict, optional): Config of the compositor
+            (:class:`PatchCompositor`). Defaults to None.
+        reader (dict, optional): Config of the candidate reader; None finds the one of
+            the detector's head. Defaults to None.
+        sample_set (dict): Config of the adversarial sample set.
+        loss (dict, optional): Config of the attack loss. Defaults to None.
+        tta_model (dict, optional): Config of the model that merges a test pyramid, or
+            None where validation and test pipelines have one scale. Defaults to None.
+        channel_order (str): Channel order of the input images, 'bgr' or 'rgb'. Defaults
+            to 'bgr'.
+        label (int, optional): Label of the annotated objects that get the patch, in a
+            data set with several classes; None gives it to all. Evaluation follows.
+            Defaults to None.
+        data_preprocessor (dict, optional): Leave it None: the detector's own is used
+            after pasting. Defaults to None.
+        init_cfg (dict, optional): As in mmengine. Defaults to None.
 
     Raises:
-        ValueError: If ``channel_order`` is unknown, there is no detector, or a
-            weight is not positive.
+        ValueError: If ``channel_order`` is unknown, there is no detector, a weight is
+            not positive, or a transform of the patch has trainable parameters.
     """
 
     _targets: list[Target]
@@ -157,21 +143,26 @@ class PatchAttacker(BaseModel):
         label: int | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        patch_transforms: Sequence[dict] = (),
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         if channel_order not in CHANNEL_ORDERS:
-            raise ValueError("PatchAttacker: channel_order must be 'bgr' or 'rgb', "
-                             f'got {channel_order!r}')
+            raise ValueError(
+                "PatchAttacker: channel_order must be 'bgr' or 'rgb', "
+                f'got {channel_order!r}'
+            )
         self.channel_order = channel_order
         self.label = label
         self.patch = MODELS.build(patch)
+        self.patch_transforms = nn.ModuleList(
+            check_transform(MODELS.build(transform)) for transform in patch_transforms
+        )
         self.placement = TASK_UTILS.build(placement or dict(type='PatchPlacement'))
-        self.compositor = TASK_UTILS.build(
-            compositor or dict(type='PatchCompositor'))
+        self.compositor = TASK_UTILS.build(compositor or dict(type='PatchCompositor'))
         self.sample_set = TASK_UTILS.build(sample_set)
         self.loss = MODELS.build(loss or dict(type='AdversarialLoss'))
         several = detector if isinstance(detector, (list, tuple)) else [detector]
-        targets: list[Target] = [_build_target(one, reader) for one in several]
+        targets: list[Target] = [build_target(one, reader) for one in several]
         if not targets:
             raise ValueError('PatchAttacker: the list of detectors is empty')
         self._hide_targets(targets, tta_model)
@@ -220,32 +211,50 @@ class PatchAttacker(BaseModel):
         digest = self._digest()
         if digest == self.detector_digest:
             return
-        restless = [name or type(detector).__name__ for detector in self.detectors
-                    for name in training_modules(detector)]
-        modes = f', {named_in_part(restless)} in train mode' if restless else ''
+        training = [
+            name or type(detector).__name__
+            for detector in self.detectors
+            for name in modules_in_train_mode(detector)
+        ]
+        modes = f', {named_in_part(training)} in train mode' if training else ''
         raise RuntimeError(
             'the detector under attack has changed: digest '
             f'{self.detector_digest[:12]} when it was loaded, {digest[:12]} '
-            f'now{modes}. The results of this run are void; find what wrote to it.')
+            f'now{modes}. The results of this run are void; find what wrote to it.'
+        )
 
-    def paste(self, images: list[Tensor], faces: list[Tensor]
-              ) -> tuple[list[Tensor], list[Tensor]]:
+    def paste(
+        self, images: list[Tensor], faces: list[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
         """Place and paste the patch on every face.
 
+        In train mode :attr:`patch_transforms` change the patch for each image.
+
         Args:
-            images: 8-bit images or floats in [0, 255], each (3, H, W).
-            faces: Faces of each image, (G, 4) float xyxy, pixels.
+            images (list[Tensor]): 8-bit images or floats in [0, 255], each (3, H, W).
+            faces (list[Tensor]): Faces of each image, (G, 4) float xyxy, pixels.
 
         Returns:
-            Images (3, H, W) float in [0, 255], differentiable in the patch,
-            and the squares of the patches, (G, 4) int64 xyxy, pixels.
+            tuple[list[Tensor], list[Tensor]]: Images (3, H, W) float in [0, 255],
+            differentiable in the patch, and the squares of the patches, (G, 4) int64
+            xyxy, pixels.
         """
         squares = [self.placement(boxes) for boxes in faces]
-        pixels = self.patch() * PIXEL_SCALE
-        if self.channel_order == 'bgr':
-            pixels = pixels.flip(0)
+        pixels = self.patch()
         floats = [image.to(pixels.dtype) for image in images]
-        return self.compositor(floats, pixels, squares), squares
+        if not (self.training and len(self.patch_transforms)):
+            return self.compositor(floats, self._as_images(pixels), squares), squares
+        patches = transform_patch(pixels, list(self.patch_transforms), len(images))
+        pasted = [
+            self.compositor([image], self._as_images(patch), [boxes])[0]
+            for image, patch, boxes in zip(floats, patches, squares, strict=True)
+        ]
+        return pasted, squares
+
+    def _as_images(self, pixels: Tensor) -> Tensor:
+        """RGB in [0, 1] in the range and channel order of the images."""
+        pixels = pixels * PIXEL_SCALE
+        return pixels.flip(0) if self.channel_order == 'bgr' else pixels
 
     def forward(
         self,
@@ -256,17 +265,18 @@ class PatchAttacker(BaseModel):
         """Attack loss of a batch.
 
         Args:
-            inputs: 8-bit images, each (3, H, W), sizes may differ.
-            data_samples: Their annotations, in pixels of these images.
-            mode: 'loss'. Prediction goes through :meth:`val_step`.
+            inputs (list[Tensor]): 8-bit images, each (3, H, W), sizes may differ.
+            data_samples (list[DetDataSample]): Their annotations, in pixels of these
+                images.
+            mode (str): 'loss'. Prediction goes through :meth:`val_step`. Defaults to
+                'loss'.
 
         Returns:
-            ``loss_adv`` (``loss_adv_0``, ... of an ensemble, times their
-            weights) and, for the log, ``num_samples``, ``mean_score`` of the
-            samples (0 without samples) and ``empty`` (1 if there were none).
-            The last three count the samples of all processes, and the loss is
-            such that the mean of all processes' gradients is that of the mean
-            over all their samples.
+            dict[str, Tensor]: ``loss_adv`` (``loss_adv_0``, ... of an ensemble, times
+            their weights) and, for the log, ``num_samples``, ``mean_score`` of the
+            samples (0 without samples) and ``empty`` (1 if there were none). The last
+            three count the samples of all processes, and the loss is such that the mean
+            of all processes' gradients is that of the mean over all their samples.
 
         Raises:
             ValueError: For another mode.
@@ -278,33 +288,46 @@ class PatchAttacker(BaseModel):
         # Detectors do not change the list, though their preprocessors pad.
         selected = [
             self._samples(target, images, data_samples, faces, squares)
-            for target in self._targets]
+            for target in self._targets
+        ]
         factors, mean_score = _reduce(selected)
         losses = {
             f'loss_adv_{i}': target.weight * self.loss(log_scores, factor)
             for i, (target, log_scores, factor) in enumerate(
-                zip(self._targets, selected, factors, strict=True))}
+                zip(self._targets, selected, factors, strict=True)
+            )
+        }
         if len(losses) == 1:
             losses = {'loss_adv': losses.pop('loss_adv_0')}
         # A batch without faces does not depend on the patch; the zero ties it.
         first = next(iter(losses))
         losses[first] = losses[first] + 0 * self.patch().sum()
         num_samples = factors.sum() * get_world_size()
-        return dict(**losses, num_samples=num_samples, mean_score=mean_score,
-                    empty=(num_samples == 0).to(num_samples))
+        return dict(
+            **losses,
+            num_samples=num_samples,
+            mean_score=mean_score,
+            empty=(num_samples == 0).to(num_samples),
+        )
 
-    def _samples(self, target: Target, images: list[Tensor],
-                 data_samples: list[DetDataSample], faces: list[Tensor],
-                 squares: list[Tensor]) -> Tensor:
+    def _samples(
+        self,
+        target: Target,
+        images: list[Tensor],
+        data_samples: list[DetDataSample],
+        faces: list[Tensor],
+        squares: list[Tensor],
+    ) -> Tensor:
         """``log S`` of the samples that one detector offers, (N,) float."""
         detector: Any = target.detector
         batch = detector.data_preprocessor(
-            dict(inputs=images, data_samples=data_samples), False)
+            dict(inputs=images, data_samples=data_samples), False
+        )
         found = target.reader(detector, batch['inputs'], batch['data_samples'])
         log_scores = []
         for candidates, boxes, patches in zip(found, faces, squares, strict=True):
             index = self.sample_set(candidates, boxes, patches.to(boxes))
-            # No comparison selects a NaN. Taken along, it makes the loss tell.
+            # No comparison selects a NaN; adding it propagates the NaN into the loss.
             unclear = torch.nonzero(candidates.log_scores.isnan()).squeeze(1)
             log_scores.append(candidates.log_scores[torch.cat([index, unclear])])
         return torch.cat(log_scores)
@@ -317,10 +340,10 @@ class PatchAttacker(BaseModel):
         the original, before any resize.
 
         Args:
-            data: A batch of the validation or test pipeline.
+            data (dict | tuple | list): A batch of the validation or test pipeline.
 
         Returns:
-            Samples with ``pred_instances``.
+            list[DetDataSample]: Samples with ``pred_instances``.
         """
         return self._predictor.test_step(data)
 
@@ -337,7 +360,7 @@ def attacker_of(model: nn.Module) -> PatchAttacker:
     """The attacker, also inside a distributed wrapper.
 
     Args:
-        model: What a runner holds as its model.
+        model (nn.Module): What a runner holds as its model.
 
     Raises:
         TypeError: If it is no attacker.
@@ -346,5 +369,6 @@ def attacker_of(model: nn.Module) -> PatchAttacker:
     if attacker is None:
         raise TypeError(
             'an attack loop, hook or condition needs a PatchAttacker as the model, '
-            f'but got {type(model).__name__}; set model.type in the config')
+            f'but got {type(model).__name__}; set model.type in the config'
+        )
     return attacker

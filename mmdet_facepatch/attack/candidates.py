@@ -1,11 +1,14 @@
-"""Candidates: the boxes and scores that an attack can act on."""
+"""Candidates: the boxes and scores that an attack can act on, and log S of a class."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from ..models.dense_heads.margins import class_log_odds
 
 
 @dataclass
@@ -13,12 +16,12 @@ class Candidates:
     """What one image's forward pass offers the sample sets.
 
     Attributes:
-        boxes: Anchors, or what stands for them, (A, 4) float xyxy, pixels of
-            the padded network input; no gradient. Half precision, as networks
-            predict it under AMP, becomes float32.
-        log_scores: ``log S`` of the target class, (A,) float <= 0,
-            differentiable in the image. Finite, like its gradient, also where
-            S rounds to 0 or 1.
+        boxes (Tensor): Anchors, or what stands for them, (A, 4) float xyxy, pixels of
+            the padded network input; no gradient. Half precision, as networks predict
+            it under AMP, becomes float32.
+        log_scores (Tensor): ``log S`` of the target class, (A,) float <= 0,
+            differentiable in the image. Finite, like its gradient, also where S rounds
+            to 0 or 1.
 
     Raises:
         ValueError: If there is not one score for each box.
@@ -32,7 +35,8 @@ class Candidates:
         if self.log_scores.ndim != 1 or self.boxes.shape != expected:
             raise ValueError(
                 'Candidates: boxes are (A, 4) and log_scores (A,), but got '
-                f'{tuple(self.boxes.shape)} and {tuple(self.log_scores.shape)}')
+                f'{tuple(self.boxes.shape)} and {tuple(self.log_scores.shape)}'
+            )
         if self.boxes.dtype in (torch.float16, torch.bfloat16):
             # An area of 256 x 256 is infinite in half precision.
             self.boxes = self.boxes.float()
@@ -41,3 +45,21 @@ class Candidates:
     def scores(self) -> Tensor:
         """Scores S after softmax or sigmoid, (A,) float in [0, 1]."""
         return self.log_scores.exp()
+
+
+def class_log_scores(logits: Tensor, class_id: int, use_sigmoid: bool) -> Tensor:
+    """``log S`` of one class.
+
+    Through the log-odds rather than a log-softmax, whose gradient ``1 - S``
+    is exactly zero in float32 for every score above ``1 - 2**-25``.
+
+    Args:
+        logits (Tensor): (..., C) float for a sigmoid, (..., C + 1) with the background
+            last for a softmax.
+        class_id (int): Class, in [0, C).
+        use_sigmoid (bool): Scores are a sigmoid per class, not a softmax.
+
+    Returns:
+        Tensor: (...) float <= 0, finite for finite logits, and so is the gradient.
+    """
+    return F.logsigmoid(class_log_odds(logits, class_id, use_sigmoid))

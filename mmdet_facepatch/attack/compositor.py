@@ -11,7 +11,7 @@ only the rectangles.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from mmdet.registry import TASK_UTILS
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .paste_plan import DEFAULT_CHUNK, Atlas, Chunk, PastePlan, plan_paste
+from .paste_copies import rectangle_copies
+from .paste_plan import DEFAULT_CHUNK, Atlas, PastePlan, plan_paste
+from .patch.resampling import Taps, area_taps, gather_rows, scatter_rows
 from .placement import COORDINATE_LIMIT
-from .resampling import Taps, area_taps, gather_rows, scatter_rows
 
 
 def _taps(atlas: Atlas, patch_shape: torch.Size, like: Tensor) -> tuple[Taps, Tensor]:
@@ -53,115 +54,6 @@ def _unrender(grad: Tensor, patch_shape: torch.Size, atlas: Atlas) -> Tensor:
     return flat.view(h, channels, w).transpose(0, 1)
 
 
-class _ByView:
-    """Copies one rectangle after the other, as strided views.
-
-    For large ones on the CPU, where a copy starts within microseconds and to fetch
-    pixels by index takes far longer than to fetch them.
-
-    Args:
-        rectangles: (4, q) of :class:`PastePlan`.
-        chunk: What they are.
-        shape: Shape of their canvas, (..., C, H, W).
-        cols: Columns of their atlas.
-    """
-
-    def __init__(
-        self, rectangles: Tensor, chunk: Chunk, shape: torch.Size, cols: int
-    ) -> None:
-        self.rectangles: list[list[int]] = rectangles.t().tolist()
-        self.channels, height, width = shape[-3:]
-        self.on_canvas = (width, height * width, 1)
-        self.in_atlas = (self.channels * cols, cols, 1)
-
-    def _pairs(self, canvas: Tensor, texels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Views (rows, C, columns) of a contiguous canvas and of the flat atlas."""
-        start = canvas.storage_offset()
-        for pixel, texel, height, width in self.rectangles:
-            size = height, self.channels, width
-            shown = canvas.as_strided(size, self.on_canvas, start + pixel)
-            yield shown, texels.as_strided(size, self.in_atlas, texel)
-
-    def paste(self, canvas: Tensor, texels: Tensor) -> None:
-        """Copy from the atlas to the canvas."""
-        for shown, source in self._pairs(canvas, texels):
-            shown.copy_(source)
-
-    def collect(self, canvas: Tensor, texels: Tensor) -> None:
-        """Add the canvas to the atlas."""
-        for shown, source in self._pairs(canvas, texels):
-            source.add_(shown)
-
-    def erase(self, canvas: Tensor) -> None:
-        """Set what the rectangles cover to zero."""
-        start = canvas.storage_offset()
-        for pixel, _, height, width in self.rectangles:
-            size = height, self.channels, width
-            canvas.as_strided(size, self.on_canvas, start + pixel).zero_()
-
-
-class _ByIndex:
-    """Copies all rectangles at once, pixel by pixel through an index.
-
-    For many small ones, and on a GPU, where each copy would be a launch.
-    Arguments and methods are those of :class:`_ByView`.
-    """
-
-    def __init__(
-        self, rectangles: Tensor, chunk: Chunk, shape: torch.Size, cols: int
-    ) -> None:
-        self.channels, self.cols = shape[-3], cols
-        self.plane = shape[-2] * shape[-1]
-        pixel, texel, height, width = rectangles
-        row, step = _expand(height, chunk.rows)
-        pixel = pixel[row] + step * shape[-1]
-        texel = texel[row] + step * (self.channels * cols)
-        run, step = _expand(width[row], chunk.pixels)
-        self.pixel, self.texel = pixel[run] + step, texel[run] + step
-
-    def _planes(
-        self, canvas: Tensor, texels: Tensor
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Flat canvas and atlas, from the first pixel of each channel on."""
-        flat = canvas.view(-1)
-        for c in range(self.channels):
-            yield flat[c * self.plane :], texels[c * self.cols :]
-
-    def paste(self, canvas: Tensor, texels: Tensor) -> None:
-        for plane, source in self._planes(canvas, texels):
-            shown = source.index_select(0, self.texel)
-            plane.scatter_(0, self.pixel, shown.to(plane.dtype))
-
-    def collect(self, canvas: Tensor, texels: Tensor) -> None:
-        for plane, source in self._planes(canvas, texels):
-            shown = plane.index_select(0, self.pixel)
-            source.scatter_add_(0, self.texel, shown.to(source.dtype))
-
-    def erase(self, canvas: Tensor) -> None:
-        for plane, _ in self._planes(canvas, canvas):
-            plane.scatter_(0, self.pixel, 0)
-
-
-def _expand(count: Tensor, total: int) -> tuple[Tensor, Tensor]:
-    """For each of the ``total`` parts of things with ``count`` parts: whose, which."""
-    whole = torch.repeat_interleave(count, output_size=total)
-    before = (count.cumsum(0) - count)[whole]
-    return whole, torch.arange(total, device=count.device) - before
-
-
-# Views are faster from about this many pixels a rectangle on.
-_PIXELS_FOR_VIEWS = 256
-
-
-def _copier(
-    rectangles: Tensor, chunk: Chunk, shape: torch.Size, cols: int
-) -> _ByView | _ByIndex:
-    """The way of copying that suits the device and the rectangles of a chunk."""
-    large = chunk.pixels >= _PIXELS_FOR_VIEWS * (chunk.end - chunk.first)
-    way = _ByView if rectangles.is_cpu and large else _ByIndex
-    return way(rectangles[:, chunk.first : chunk.end], chunk, shape, cols)
-
-
 class _Paste(torch.autograd.Function):
     """Copy renderings of the patch into canvases, (C, H, W) or (B, C, H, W).
 
@@ -185,7 +77,7 @@ class _Paste(torch.autograd.Function):
                 texels = _render(patch, atlas)
                 for chunk in atlas.chunks:
                     out = outs[chunk.canvas]
-                    copies = _copier(rectangles, chunk, out.shape, atlas.cols)
+                    copies = rectangle_copies(rectangles, chunk, out.shape, atlas.cols)
                     copies.paste(out, texels)
         return outs
 
@@ -211,7 +103,7 @@ class _Paste(torch.autograd.Function):
                     grad, under = grads[chunk.canvas], below[chunk.canvas]
                     if grad is None:
                         continue
-                    copies = _copier(rectangles, chunk, grad.shape, atlas.cols)
+                    copies = rectangle_copies(rectangles, chunk, grad.shape, atlas.cols)
                     if wants_patch:
                         copies.collect(grad, texels)
                     if under is not None:
@@ -254,16 +146,19 @@ def paste_patch(
     patch keeps its dtype under autocast. Double backward is not supported.
 
     Args:
-        images: Images (C, H, W) of any sizes, or one batch (B, C, H, W); floating.
-        patch: Patch (C, h, w), floating, on the device of the images.
-        boxes: One (N, 4) integer tensor for each image, xyxy in pixels of that
-            image, upper bounds exclusive, on any device. Squares are usual but
-            not required.
-        chunk_size: Pixels copied, and positions rendered, at a time.
-        parts: The rectangle of each box that is pasted, in the form of ``boxes``;
-            what exceeds its box is cut off. Elsewhere in the box the image, or a
-            patch below, shows; the pixels that are pasted are those of the whole
-            patch. None pastes whole patches. :func:`remaining_boxes` makes parts.
+        images (Sequence[Tensor] | Tensor): Images (C, H, W) of any sizes, or one batch
+            (B, C, H, W); floating.
+        patch (Tensor): Patch (C, h, w), floating, on the device of the images.
+        boxes (Sequence[Tensor]): One (N, 4) integer tensor for each image, xyxy in
+            pixels of that image, upper bounds exclusive, on any device. Squares are
+            usual but not required.
+        chunk_size (int): Pixels copied, and positions rendered, at a time. Defaults to
+            DEFAULT_CHUNK.
+        parts (Sequence[Tensor], optional): The rectangle of each box that is pasted, in
+            the form of ``boxes``; what exceeds its box is cut off. Elsewhere in the box
+            the image, or a patch below, shows; the pixels that are pasted are those of
+            the whole patch. None pastes whole patches. :func:`remaining_boxes` makes
+            parts. Defaults to None.
 
     Returns:
         list[Tensor] | Tensor: As ``images``, in their dtypes; differentiable in patch
@@ -390,8 +285,8 @@ class PatchCompositor:
     """Paste a patch into images; see :func:`paste_patch`.
 
     Args:
-        chunk_size: Pixels copied, and positions rendered, at a time; bounds the
-            working memory.
+        chunk_size (int): Pixels copied, and positions rendered, at a time; bounds the
+            working memory. Defaults to DEFAULT_CHUNK.
 
     Raises:
         ValueError: If ``chunk_size`` is below 1.

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from mmcv.cnn import ConvModule
-from mmdet.registry import MODELS
+from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
 from ..models.detectors import check_checkpoint
-from ..weights import SafeCheckpointLoader
+from ..utils.digests import file_digest
+from ..utils.safe_loading import SafeCheckpointLoader
+from .candidates import Candidates
 
 # How many differing keys an error message names.
 NAMED_KEYS = 3
@@ -32,14 +35,14 @@ def detector_digest(detector: nn.Module) -> str:
     each module in ``train()`` changes it.
 
     Args:
-        detector: Any module.
+        detector (nn.Module): Any module.
 
     Returns:
-        64 hexadecimal digits, equal before and after an attack that left the
+        str: 64 hexadecimal digits, equal before and after an attack that left the
         detector alone.
     """
     digest = hashlib.sha256()
-    for name in training_modules(detector):
+    for name in modules_in_train_mode(detector):
         digest.update(f'{name} in train mode;'.encode())
     tensors = [*detector.named_parameters(), *detector.named_buffers()]
     for name, tensor in sorted(tensors, key=lambda item: item[0]):
@@ -53,10 +56,9 @@ def detector_digest(detector: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def training_modules(detector: nn.Module) -> list[str]:
+def modules_in_train_mode(detector: nn.Module) -> list[str]:
     """Names of the modules in train mode, sorted; '' is the detector itself."""
-    return sorted(
-        name for name, module in detector.named_modules() if module.training)
+    return sorted(name for name, module in detector.named_modules() if module.training)
 
 
 def named_in_part(names: Sequence[str]) -> str:
@@ -73,13 +75,14 @@ def freeze(detector: nn.Module) -> nn.Module:
     """
     detector.eval()
     detector.requires_grad_(False)
-    restless = [name or type(detector).__name__ for name in training_modules(detector)]
-    if restless:
+    training = modules_in_train_mode(detector)
+    if training:
+        names = [name or type(detector).__name__ for name in training]
         raise ValueError(
-            f'{type(detector).__name__}: {len(restless)} modules stay in train mode '
-            f'after eval() ({named_in_part(restless)}), so the detector under attack '
-            'would change with every image; see to it that their train(False) is '
-            'obeyed')
+            f'{type(detector).__name__}: {len(names)} modules stay in train mode '
+            f'after eval() ({named_in_part(names)}), so the detector under attack '
+            'would change with every image; make their train() obey its argument'
+        )
     return detector
 
 
@@ -92,18 +95,20 @@ def merge_batch_norms(detector: nn.Module) -> nn.Module:
     are, and neither direction passes over the maps a second time.
 
     Args:
-        detector: Frozen, see :func:`freeze`. Norms outside a ``ConvModule`` (those
-            of mmdet's ResNet) and behind other than plain convolutions (with
-            adaptive padding or standardised weights, deformable, transposed) are
-            left alone.
+        detector (nn.Module): Frozen, see :func:`freeze`. Norms outside a ``ConvModule``
+            (those of mmdet's ResNet) and behind other than plain convolutions (with
+            adaptive padding or standardised weights, deformable, transposed) are left
+            alone.
 
     Returns:
-        The detector.
+        nn.Module: The detector.
     """
     for module in detector.modules():
-        if (isinstance(module, ConvModule)
-                and type(module.conv) in PLAIN_CONVOLUTIONS
-                and not module.with_spectral_norm):
+        if (
+            isinstance(module, ConvModule)
+            and type(module.conv) in PLAIN_CONVOLUTIONS
+            and not module.with_spectral_norm
+        ):
             module.turn_on_efficient_conv_bn_eval()
     return detector
 
@@ -113,13 +118,15 @@ def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
     loaded = SafeCheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     found = loaded.get('state_dict', loaded)
     state = OrderedDict(
-        (key.removeprefix('module.'), value) for key, value in found.items())
+        (key.removeprefix('module.'), value) for key, value in found.items()
+    )
     # Versions of modules, by which some of mmdet's rename what older files have.
     if (metadata := getattr(found, '_metadata', None)) is not None:
         state._metadata = metadata  # type: ignore[attr-defined]
     own = {key: value.shape for key, value in detector.state_dict().items()}
-    reshaped = [key for key, value in state.items()
-                if key in own and own[key] != value.shape]
+    reshaped = [
+        key for key, value in state.items() if key in own and own[key] != value.shape
+    ]
     fitting = state.copy()
     for key in reshaped:
         del fitting[key]
@@ -127,42 +134,50 @@ def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
     missing, unexpected = detector.load_state_dict(fitting, strict=False)
     problems = {
         'missing': [key for key in missing if key not in reshaped],
-        'unexpected': unexpected, 'of another shape': reshaped}
+        'unexpected': unexpected,
+        'of another shape': reshaped,
+    }
     if not any(problems.values()):
         return
     parts = [
         f'{len(keys)} {what} ({named_in_part(keys)})'
-        for what, keys in problems.items() if keys]
+        for what, keys in problems.items()
+        if keys
+    ]
     raise ValueError(
         f'checkpoint {checkpoint} is of another architecture than the detector '
         f'in {config}: {"; ".join(parts)}. Name the config that it was trained '
-        'with.')
+        'with.'
+    )
 
 
-def build_frozen_detector(config: str, checkpoint: str | None = None,
-                          merge_norms: bool = True) -> nn.Module:
+def build_frozen_detector(
+    config: str, checkpoint: str | None = None, merge_norms: bool = True
+) -> nn.Module:
     """Build a detector from its config and checkpoint, and freeze it.
 
     Args:
-        config: Path of an mmdet config; its ``model`` is built.
-        checkpoint: Path, URL, or a registered scheme as ``facepatch://NAME``; None
-            for a black box, which has weights of its own.
-        merge_norms: Whether to call :func:`merge_batch_norms`; False leaves batch
-            norms as they are.
+        config (str): Path of an mmdet config; its ``model`` is built.
+        checkpoint (str, optional): Path, URL, or a registered scheme as
+            ``facepatch://NAME``; None for a black box, which has weights of its own.
+            Defaults to None.
+        merge_norms (bool): Whether to call :func:`merge_batch_norms`; False leaves
+            batch norms as they are. Defaults to True.
 
     Returns:
-        The detector in ``eval()``, without parameter gradients.
+        nn.Module: The detector in ``eval()``, without parameter gradients.
 
     Raises:
         FileNotFoundError: If config or checkpoint is not there.
         ImportError: If the package with the weights of a black box is not there.
         ValueError: If the config has no model, or the checkpoint does not fit it, is
-            missing or has no place, or a module of the detector stays in train mode.
+            missing or not applicable, or a module of the detector stays in train mode.
     """
     if not Path(config).is_file():
         raise FileNotFoundError(
             f'detector config {config} does not exist; give the path of an mmdet '
-            'config as detector.config')
+            'config as detector.config'
+        )
     cfg = Config.fromfile(config)
     if 'model' not in cfg:
         raise ValueError(f'detector config {config} has no model')
@@ -175,3 +190,72 @@ def build_frozen_detector(config: str, checkpoint: str | None = None,
         _load_whole(detector, checkpoint, config)
     freeze(detector)
     return merge_batch_norms(detector) if merge_norms else detector
+
+
+@dataclass(frozen=True)
+class Target:
+    """One frozen detector of an attack.
+
+    Attributes:
+        detector (nn.Module): In ``eval()``, without parameter gradients.
+        reader (Callable[..., list[Candidates]]): Reads its candidates.
+        weight (float): Factor on its loss.
+    """
+
+    detector: nn.Module
+    reader: Callable[..., list[Candidates]]
+    weight: float = 1.0
+
+
+def build_target(detector: dict | nn.Module, reader: dict | None) -> Target:
+    """Freeze a detector and give it its reader.
+
+    Args:
+        detector (dict | nn.Module): Arguments of :func:`build_frozen_detector`, with
+            ``weight`` and ``reader`` of its own if need be; or a built detector.
+        reader (dict, optional): Config of the reader where the detector has none of its
+            own; None finds that of its head.
+
+    Returns:
+        Target: Detector, reader and weight.
+
+    Raises:
+        ValueError: If the weight is not positive, or the detector cannot be frozen.
+    """
+    common = reader or dict(type='AutoCandidateReader')
+    if isinstance(detector, nn.Module):
+        return Target(freeze(detector), TASK_UTILS.build(common))
+    options = dict(detector)
+    weight = options.pop('weight', 1.0)
+    if not weight > 0:
+        raise ValueError(
+            f'PatchAttacker: the weight of {options.get("config")} must '
+            f'be positive, got {weight}'
+        )
+    own = options.pop('reader', common)
+    return Target(build_frozen_detector(**options), TASK_UTILS.build(own), weight)
+
+
+def detector_file_digest(checkpoint: str) -> str:
+    """SHA-256 of a checkpoint, also of one that is named by a scheme or URL."""
+    if Path(checkpoint).is_file():
+        return file_digest(checkpoint)
+    state = SafeCheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    state = state.get('state_dict', state)
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(key.encode())
+        digest.update(state[key].contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def black_box_digest(config: str) -> str:
+    """SHA-256 of the weights that a black box brings.
+
+    Args:
+        config (str): Path of its config.
+
+    Raises:
+        ImportError: If the package with the weights is not installed.
+    """
+    return detector_digest(build_frozen_detector(config))

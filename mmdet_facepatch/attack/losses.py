@@ -17,12 +17,13 @@ def adversarial_objective(
     it is zero, still tied to the graph.
 
     Args:
-        log_scores: ``log S`` of the samples, (N,) float; N may be 0.
-        avg_factor: Divisor in place of N, positive if N is: what several processes
-            divide by, so that the mean of their gradients is that over all samples.
+        log_scores (Tensor): ``log S`` of the samples, (N,) float; N may be 0.
+        avg_factor (Tensor | float, optional): Divisor in place of N, positive if N is:
+            what several processes divide by, so that the mean of their gradients is
+            that over all samples. Defaults to None.
 
     Returns:
-        Scalar >= 0.
+        Tensor: Scalar >= 0.
     """
     if log_scores.numel() == 0:
         return log_scores.sum()
@@ -49,13 +50,15 @@ def focal_adversarial_objective(
       that **up**, those between 0.5 and 0.607 of the default sample set too.
 
     Args:
-        log_scores: ``log S`` of the samples, (N,) float, finite; N may be 0.
-        gamma: ``g``, the focusing parameter, >= 0; 0 gives equation 1.
-        detach_weight: Hold the weight constant.
-        avg_factor: As in :func:`adversarial_objective`.
+        log_scores (Tensor): ``log S`` of the samples, (N,) float, finite; N may be 0.
+        gamma (float): ``g``, the focusing parameter, >= 0; 0 gives equation 1. Defaults
+            to 2.0.
+        detach_weight (bool): Hold the weight constant. Defaults to True.
+        avg_factor (Tensor | float, optional): As in :func:`adversarial_objective`.
+            Defaults to None.
 
     Returns:
-        Scalar >= 0; without samples it is zero, still tied to the graph.
+        Tensor: Scalar >= 0; without samples it is zero, still tied to the graph.
     """
     # From the logarithm, so that S = 0 in float32 gives a weight of 0, not NaN.
     weights = (gamma * log_scores).exp()
@@ -64,19 +67,12 @@ def focal_adversarial_objective(
     return adversarial_objective(weights * log_scores, avg_factor)
 
 
-def _checked_weight(loss: nn.Module, weight: float) -> float:
-    if not 0 < weight < math.inf:
-        raise ValueError(f'{type(loss).__name__}: loss_weight must be positive and '
-                         f'finite, got {weight}')
-    return weight
-
-
 @MODELS.register_module()
 class AdversarialLoss(nn.Module):
     """What an optimiser minimises so that :func:`adversarial_objective` grows.
 
     Args:
-        loss_weight: Factor on the loss, > 0.
+        loss_weight (float): Factor on the loss, > 0. Defaults to 1.0.
 
     Raises:
         ValueError: If ``loss_weight`` is not positive: the patch would attract.
@@ -84,59 +80,66 @@ class AdversarialLoss(nn.Module):
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
-        self.loss_weight = _checked_weight(self, loss_weight)
+        if not 0 < loss_weight < math.inf:
+            raise ValueError(
+                f'{type(self).__name__}: loss_weight must be positive and '
+                f'finite, got {loss_weight}'
+            )
+        self.loss_weight = loss_weight
 
-    def forward(self, log_scores: Tensor,
-                avg_factor: Tensor | float | None = None) -> Tensor:
+    def objective(
+        self, log_scores: Tensor, avg_factor: Tensor | float | None
+    ) -> Tensor:
+        """What descent on the loss maximises; arguments as in :meth:`forward`."""
+        return adversarial_objective(log_scores, avg_factor)
+
+    def forward(
+        self, log_scores: Tensor, avg_factor: Tensor | float | None = None
+    ) -> Tensor:
         """Negative objective over the samples of all images of a batch.
 
         Args:
-            log_scores: ``log S`` of the samples, (N,) float.
-            avg_factor: As in :func:`adversarial_objective`.
+            log_scores (Tensor): ``log S`` of the samples, (N,) float.
+            avg_factor (Tensor | float, optional): As in :func:`adversarial_objective`.
+                Defaults to None.
 
         Returns:
-            Scalar <= 0; its descent is the paper's gradient ascent.
+            Tensor: Scalar <= 0; its descent is the paper's gradient ascent.
         """
-        return -self.loss_weight * adversarial_objective(log_scores, avg_factor)
+        return -self.loss_weight * self.objective(log_scores, avg_factor)
 
 
 @MODELS.register_module()
-class FocalAdversarialLoss(nn.Module):
-    """What an optimiser minimises so that the focal objective grows.
-
-    See :func:`focal_adversarial_objective`.
+class FocalAdversarialLoss(AdversarialLoss):
+    """What an optimiser minimises so that :func:`focal_adversarial_objective` grows.
 
     Args:
-        gamma: Focusing parameter, >= 0; 2 in the paper.
-        detach_weight: Hold the weight ``S^gamma`` constant (default), or let
-            the gradient flow through it, as equation 2 taken literally does.
-        loss_weight: Factor on the loss, > 0.
+        gamma (float): Focusing parameter, >= 0; 2 in the paper. Defaults to 2.0.
+        detach_weight (bool): Hold the weight ``S^gamma`` constant (default), or let the
+            gradient flow through it, as equation 2 taken literally does.
+        loss_weight (float): Factor on the loss, > 0. Defaults to 1.0.
 
     Raises:
         ValueError: If ``gamma`` is negative or not finite, or ``loss_weight`` not
             positive.
     """
 
-    def __init__(self, gamma: float = 2.0, detach_weight: bool = True,
-                 loss_weight: float = 1.0) -> None:
-        super().__init__()
+    def __init__(
+        self, gamma: float = 2.0, detach_weight: bool = True, loss_weight: float = 1.0
+    ) -> None:
+        super().__init__(loss_weight)
         if not 0 <= gamma < math.inf:
-            raise ValueError('FocalAdversarialLoss: gamma must be finite and at '
-                             f'least 0, got {gamma}')
+            raise ValueError(
+                'FocalAdversarialLoss: gamma must be finite and at '
+                f'least 0, got {gamma}'
+            )
         self.gamma = gamma
         self.detach_weight = detach_weight
-        self.loss_weight = _checked_weight(self, loss_weight)
 
-    def forward(self, log_scores: Tensor,
-                avg_factor: Tensor | float | None = None) -> Tensor:
-        """Negative focal objective over the samples of all images of a batch.
-
-        Args:
-            log_scores: ``log S`` of the samples, (N,) float.
-            avg_factor: As in :func:`adversarial_objective`.
-
-        Returns:
-            Scalar <= 0; its descent is the paper's gradient ascent.
-        """
-        return -self.loss_weight * focal_adversarial_objective(
-            log_scores, self.gamma, self.detach_weight, avg_factor)
+    def objective(
+        self, log_scores: Tensor, avg_factor: Tensor | float | None
+    ) -> Tensor:
+        """What descent on the loss maximises; arguments as in :meth:`forward`."""
+        return focal_adversarial_objective(
+            log_scores, self.gamma, self.detach_weight, avg_factor
+        )

@@ -31,9 +31,9 @@ class Rectangles:
     """What shows of the patches in one image; no pixel is in two of them.
 
     Attributes:
-        x, y: First column and row in pixels of the image, (Q,) int64.
-        width, height: Extent in pixels, (Q,) int64, at least 1.
-        face: Row of the box that owns them, (Q,) int64, ascending.
+        x, y (np.ndarray): First column and row in pixels of the image, (Q,) int64.
+        width, height (np.ndarray): Extent in pixels, (Q,) int64, at least 1.
+        face (np.ndarray): Row of the box that owns them, (Q,) int64, ascending.
     """
 
     x: np.ndarray
@@ -47,10 +47,10 @@ def visible_rectangles(boxes: np.ndarray, height: int, width: int) -> Rectangles
     """Find which box owns each pixel; later boxes lie over earlier ones.
 
     Args:
-        boxes: (N, 4) int64 xyxy, upper bounds exclusive. They may leave the image
-            and may be empty.
-        height: Image height in pixels.
-        width: Image width in pixels.
+        boxes (np.ndarray): (N, 4) int64 xyxy, upper bounds exclusive. They may leave
+            the image and may be empty.
+        height (int): Image height in pixels.
+        width (int): Image width in pixels.
 
     Returns:
         Rectangles: Every pixel inside a box once. At most one for each pixel and at
@@ -98,10 +98,10 @@ class Chunk(NamedTuple):
     """Rectangles of one canvas that are copied from one atlas in one go.
 
     Attributes:
-        canvas: Index in ``PastePlan.canvases``.
-        first, end: Their place in ``PastePlan.rectangles``.
-        rows: Number of rows of all of them.
-        pixels: Number of pixels of all of them, at most about ``chunk_size``.
+        canvas (int): Index in ``PastePlan.canvases``.
+        first, end (int): Their place in ``PastePlan.rectangles``.
+        rows (int): Number of rows of all of them.
+        pixels (int): Number of pixels of all of them, at most about ``chunk_size``.
     """
 
     canvas: int
@@ -120,10 +120,10 @@ class Atlas:
     made. The atlas is laid out as (S, rows, channels, cols).
 
     Attributes:
-        frames: (4, S) int64.
-        rows, cols: Common extent, that of the largest rendering.
-        square: Whether rows and columns are alike in all of this.
-        chunks: What is copied from this atlas.
+        frames (np.ndarray): (4, S) int64.
+        rows, cols (int): Common extent, that of the largest rendering.
+        square (bool): Whether rows and columns are alike in all of this.
+        chunks (list[Chunk]): What is copied from this atlas.
     """
 
     frames: np.ndarray
@@ -138,11 +138,12 @@ class PastePlan:
     """All geometry of one call of :func:`paste_patch`.
 
     Attributes:
-        canvases: Indices of the canvases on which something shows, ascending;
-            ``Chunk.canvas`` counts in this list.
-        rectangles: (4, Q) int64: index of the first pixel in its flat canvas, index
-            of the first texel in its flat atlas (both for channel 0), height, width.
-        atlases: What to render, in order.
+        canvases (list[int]): Indices of the canvases on which something shows,
+            ascending; ``Chunk.canvas`` counts in this list.
+        rectangles (Tensor): (4, Q) int64: index of the first pixel in its flat canvas,
+            index of the first texel in its flat atlas (both for channel 0), height,
+            width.
+        atlases (list[Atlas]): What to render, in order.
     """
 
     canvases: list[int]
@@ -163,13 +164,15 @@ def plan_paste(
     that show; what exceeds ``chunk_size`` is rendered in bands of rows.
 
     Args:
-        canvases: (height, width) of each canvas.
-        boxes: For each canvas the boxes of each of its B images, (N, 4) int64.
-        patch_shape: (channels, height, width) of the patch.
-        chunk_size: Bound of an atlas and of a copy; see
-            :func:`~mmdet_facepatch.attack.compositor.paste_patch`.
-        parts: Part of each box that is pasted, inside its box, in the form of
-            ``boxes``; by default all of it.
+        canvases (Sequence[tuple[int, int]]): (height, width) of each canvas.
+        boxes (Sequence[Sequence[np.ndarray]]): For each canvas the boxes of each of its
+            B images, (N, 4) int64.
+        patch_shape (tuple[int, int, int]): (channels, height, width) of the patch.
+        chunk_size (int): Bound of an atlas and of a copy; see
+            :func:`~mmdet_facepatch.attack.compositor.paste_patch`. Defaults to
+            DEFAULT_CHUNK.
+        parts (Sequence[Sequence[np.ndarray]], optional): Part of each box that is
+            pasted, inside its box, in the form of ``boxes``; by default all of it.
 
     Returns:
         PastePlan: On the CPU. Empty (no atlas) if no box shows.
@@ -192,9 +195,7 @@ def plan_paste(
     window = _windows(size, len(keys), *table[[6, 2, 7, 3]])
     entries, band_rows, first_entry = _bands(window, patch_shape, chunk_size)
     pitch = np.array([width for _, width in canvases])[table[0]]
-    table, band, piece = _cut_at_bands(
-        table, pitch, window[0][size], band_rows[size]
-    )
+    table, band, piece = _cut_at_bands(table, pitch, window[0][size], band_rows[size])
     entry = first_entry[size[piece]] + band
     group, slot, extents = _pack(entries, patch_shape, chunk_size)
 
@@ -263,14 +264,15 @@ def _cut_at_bands(
     """Cut rectangles where their size's rendering is cut into bands of rows.
 
     Args:
-        table: (8, Q) of :func:`_locate`.
-        pitch: Pixels from one row to the next in each rectangle's canvas, (Q,).
-        top: First row that is rendered of each rectangle's size, (Q,).
-        band_rows: Rows in each band of it, (Q,).
+        table (np.ndarray): (8, Q) of :func:`_locate`.
+        pitch (np.ndarray): Pixels from one row to the next in each rectangle's canvas,
+            (Q,).
+        top (np.ndarray): First row that is rendered of each rectangle's size, (Q,).
+        band_rows (np.ndarray): Rows in each band of it, (Q,).
 
     Returns:
-        tuple: the table of the pieces (8, P), the band of each, (P,), and the
-        rectangle that it was part of, (P,).
+        tuple: the table of the pieces (8, P), the band of each, (P,), and the rectangle
+        that it was part of, (P,).
     """
     row, height = table[6], table[2]
     first = (row - top) // band_rows
@@ -292,8 +294,8 @@ def _bands(
     """Cut each size's window into bands of rows that fit into an atlas.
 
     Returns:
-        tuple: entries (E, 5): size, first row, end row, first column, end column;
-        the band height of each size; the first entry of each size.
+        tuple: entries (E, 5): size, first row, end row, first column, end column; the
+        band height of each size; the first entry of each size.
     """
     first_row, end_row, first_col, end_col = window
     reach = np.maximum(end_col - first_col, max(patch_shape[1:]))

@@ -1,4 +1,4 @@
-"""Where a patch goes on a face: integer squares from face boxes."""
+"""Where the patch sits on the face: integer squares from face boxes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
 # Height of the centre below the top edge of the face, as weights of the three
-# places of the paper (Section 4.4, Table 6): top, middle, bottom.
-_PLACES: dict[str, tuple[float, float, float]] = {
+# locations of the paper (Section 4.4, Table 6): top, middle, bottom.
+_LOCATIONS: dict[str, tuple[float, float, float]] = {
     'top': (1.0, 0.0, 0.0),
     'top_middle': (0.5, 0.5, 0.0),
     'middle': (0.0, 1.0, 0.0),
@@ -35,18 +35,18 @@ def check_alpha(alpha: float) -> float:
 
 
 def check_center(center: Center) -> Center:
-    """Return center if it is a known place or a finite pair, else raise."""
+    """Return center if it is a known location or a finite pair, else raise."""
     if isinstance(center, str):
-        if center not in _PLACES:
+        if center not in _LOCATIONS:
             raise ValueError(
-                f'unknown patch center {center!r}; known: {", ".join(_PLACES)}, or '
+                f'unknown patch center {center!r}; known: {", ".join(_LOCATIONS)}, or '
                 '(cx, cy) in fractions of the face width and height'
             )
         return center
     pair = tuple(float(v) for v in center) if isinstance(center, Sequence) else ()
     if len(pair) != 2 or not all(abs(v) < COORDINATE_LIMIT for v in pair):
         raise ValueError(
-            f'patch center {center!r} must be a name ({", ".join(_PLACES)}) or two '
+            f'patch center {center!r} must be a name ({", ".join(_LOCATIONS)}) or two '
             'finite numbers (cx, cy) in fractions of the face width and height'
         )
     return pair
@@ -91,15 +91,17 @@ def patch_boxes(
     the same pixels.
 
     Args:
-        face_boxes: Faces, (N, 4) xyxy in pixels, any real dtype, any device.
-        alpha: Patch side relative to ``sqrt(w * h)``, in (0, 1].
-        center: Name of a place or (cx, cy) in fractions of w and h.
-        scale: Side relative to that at full size, in (0, 1].
+        face_boxes (Tensor): Faces, (N, 4) xyxy in pixels, any real dtype, any device.
+        alpha (float): Patch side relative to ``sqrt(w * h)``, in (0, 1]. Defaults to
+            0.5.
+        center (Center): Name of a location or (cx, cy) in fractions of w and h.
+            Defaults to 'top'.
+        scale (float): Side relative to that at full size, in (0, 1]. Defaults to 1.0.
 
     Returns:
-        Tensor: (N, 4) int64 xyxy on the device of ``face_boxes``; the upper bounds
-        are exclusive. A face with w <= 0 or h <= 0 gets an empty box
-        (x1 == x2, y1 == y2): no patch.
+        Tensor: (N, 4) int64 xyxy on the device of ``face_boxes``; the upper bounds are
+        exclusive. A face with w <= 0 or h <= 0 gets an empty box (x1 == x2, y1 == y2):
+        no patch.
 
     Raises:
         ValueError: If alpha, center or scale is unfit, the shape is not (N, 4), or
@@ -124,7 +126,7 @@ def patch_boxes(
     exact = alpha * (width.clamp(min=0) * height.clamp(min=0)).sqrt()
     side = (scale * exact).round().clamp(min=1)
     if isinstance(center, str):
-        top, middle, bottom = _PLACES[center]
+        top, middle, bottom = _LOCATIONS[center]
         down = top * exact / 2 + middle * height / 2 + bottom * (height - exact / 2)
         offset = torch.stack([width / 2, down], dim=1)
     else:
@@ -139,9 +141,10 @@ class PatchPlacement:
     """Place a square patch on each face; see :func:`patch_boxes`.
 
     Args:
-        alpha: Patch side relative to ``sqrt(w * h)`` of the face, in (0, 1].
-        center: 'top' (default), 'top_middle', 'middle', 'middle_bottom', 'bottom',
-            or (cx, cy) in fractions of the face width and height.
+        alpha (float): Patch side relative to ``sqrt(w * h)`` of the face, in (0, 1].
+            Defaults to 0.5.
+        center (Center): 'top' (default), 'top_middle', 'middle', 'middle_bottom',
+            'bottom', or (cx, cy) in fractions of the face width and height.
 
     Raises:
         ValueError: If alpha or center is unfit.
@@ -155,8 +158,9 @@ class PatchPlacement:
         """Return the (N, 4) int64 xyxy squares for (N, 4) xyxy faces.
 
         Args:
-            face_boxes: Faces, (N, 4) xyxy in pixels.
-            scale: Side relative to that at full size, in (0, 1].
+            face_boxes (Tensor): Faces, (N, 4) xyxy in pixels.
+            scale (float): Side relative to that at full size, in (0, 1]. Defaults to
+                1.0.
         """
         return patch_boxes(face_boxes, self.alpha, self.center, scale)
 

@@ -14,12 +14,12 @@ from mmdet.registry import DATASETS
 from mmengine.utils import is_abs
 from PIL import Image
 
-from .wider_annotation import (
+from ..utils.wider_annotation import (
     WiderImage,
     first_names,
     parse_wider_annotation,
-    read_subset_file,
-    select_subset,
+    read_image_list,
+    select_images,
     to_instances,
 )
 
@@ -34,11 +34,11 @@ def find_missing_images(img_dir: str, names: Iterable[str]) -> list[str]:
     network file system is the difference between 61 and 12,880 round trips.
 
     Args:
-        img_dir: Local ``images/`` folder.
-        names: Paths relative to it.
+        img_dir (str): Local ``images/`` folder.
+        names (Iterable[str]): Paths relative to it.
 
     Returns:
-        The missing paths in the order given.
+        list[str]: The missing paths in the order given.
     """
     names = list(names)
     by_folder: dict[str, list[str]] = defaultdict(list)
@@ -62,8 +62,8 @@ def explain_layout(img_dir: str, events: Iterable[str]) -> str | None:
     in the path, and a level too many (``WIDER_train/WIDER_train/images``).
 
     Args:
-        img_dir: Local folder that should hold the event folders.
-        events: Names of the event folders, of which one suffices.
+        img_dir (str): Local folder that should hold the event folders.
+        events (Iterable[str]): Names of the event folders, of which one suffices.
     """
     events = sorted(set(events))
     img_dir = osp.normpath(img_dir)
@@ -113,22 +113,21 @@ class WiderFaceDataset(BaseDetDataset):
         data_root (str): Root folder.
         data_prefix (dict): ``img``: folder of the event folders, relative to
             ``data_root``. Defaults to ``dict(img='WIDER_train/images/')``.
-        subset_file (str, optional): Text file, relative to ``data_root``, that
-            names the images to use, one path relative to ``images/`` a line.
-            The data set has their order. Defaults to None, all images.
-        filter_cfg (dict, optional): Honoured only if ``test_mode`` is False, as
-            in mmdet's ``XMLDataset``: ``filter_empty_gt`` (bool) drops images
-            in which no face has ``ignore_flag`` 0; ``min_size`` (int) drops
-            images whose shorter side is smaller, in pixels, for which the
-            header of every image is read; ``bbox_min_size`` (int) sets the
-            ``ignore_flag`` of faces with a smaller side. Other keys are an
-            error.
-        **kwargs: Arguments of mmdet's ``BaseDetDataset``.
+        image_list (str, optional): Text file, relative to ``data_root``, that names
+            the images to use, one path relative to ``images/`` a line. The data set has
+            their order. Defaults to None, all images.
+        filter_cfg (dict, optional): Honoured only if ``test_mode`` is False, as in
+            mmdet's ``XMLDataset``: ``filter_empty_gt`` (bool) drops images in which no
+            face has ``ignore_flag`` 0; ``min_size`` (int) drops images whose shorter
+            side is smaller, in pixels, for which the header of every image is read;
+            ``bbox_min_size`` (int) sets the ``ignore_flag`` of faces with a smaller
+            side. Other keys are an error.
+        **kwargs (Any): Arguments of mmdet's ``BaseDetDataset``.
 
     Raises:
-        FileNotFoundError: If the root, the annotation, the subset list or a
+        FileNotFoundError: If the root, the annotation, the image list or a
             selected image is missing, or the folders are laid out differently.
-        ValueError: If annotation or subset list are malformed.
+        ValueError: If annotation or image list are malformed.
 
     Example:
         >>> dataset = WiderFaceDataset(
@@ -145,7 +144,7 @@ class WiderFaceDataset(BaseDetDataset):
         self,
         *args: Any,
         data_prefix: dict | None = None,
-        subset_file: str | None = None,
+        image_list: str | None = None,
         **kwargs: Any,
     ) -> None:
         if data_prefix is None:
@@ -161,14 +160,14 @@ class WiderFaceDataset(BaseDetDataset):
                 f'filter_cfg has unknown keys {sorted(unknown)}; '
                 f'known are {list(_FILTER_KEYS)}'
             )
-        self.subset_file = subset_file
+        self.image_list = image_list
         super().__init__(*args, data_prefix=dict(data_prefix), **kwargs)
 
     def _join_prefix(self) -> None:
-        """Also resolve ``subset_file`` against ``data_root``."""
+        """Also resolve ``image_list`` against ``data_root``."""
         super()._join_prefix()
-        if self.subset_file and self.data_root and not is_abs(self.subset_file):
-            self.subset_file = osp.join(self.data_root, self.subset_file)
+        if self.image_list and self.data_root and not is_abs(self.image_list):
+            self.image_list = osp.join(self.data_root, self.image_list)
 
     @property
     def _is_local(self) -> bool:
@@ -177,7 +176,7 @@ class WiderFaceDataset(BaseDetDataset):
         return local and '://' not in self.data_prefix['img']
 
     def load_data_list(self) -> list[dict]:
-        """Read annotation and subset list, and check that the images exist.
+        """Read annotation and image list, and check that the images exist.
 
         Returns:
             One dict per image: ``img_path``, ``img_id``, ``instances``.
@@ -185,11 +184,11 @@ class WiderFaceDataset(BaseDetDataset):
         if self._is_local:
             self._check_files()
         annotated = parse_wider_annotation(self.ann_file, self.backend_args)
-        if self.subset_file:
-            images = select_subset(
+        if self.image_list:
+            images = select_images(
                 annotated,
-                read_subset_file(self.subset_file, self.backend_args),
-                self.subset_file,
+                read_image_list(self.image_list, self.backend_args),
+                self.image_list,
                 self.ann_file,
             )
         else:
@@ -265,7 +264,7 @@ class WiderFaceDataset(BaseDetDataset):
                 f'the image {self.get_data_info(idx)["img_path"]} cannot be used (see '
                 'the log), and an evaluation leaves out no image: its numbers would be '
                 'those of other images. Get the file again, or name the images to '
-                'evaluate in a subset_file'
+                'evaluate in an image list'
             )
         return data
 
@@ -277,7 +276,7 @@ class WiderFaceDataset(BaseDetDataset):
         )
 
     def _check_files(self) -> None:
-        """Raise if data root, annotation or subset list is missing."""
+        """Raise if data root, annotation or image list is missing."""
         if self.data_root and not osp.isdir(self.data_root):
             raise FileNotFoundError(
                 f'the data root {self.data_root} does not exist; {self._hint}'
@@ -288,9 +287,9 @@ class WiderFaceDataset(BaseDetDataset):
             raise FileNotFoundError(
                 f'the annotation file {self.ann_file} does not exist; {self._hint}'
             )
-        if self.subset_file and not osp.isfile(self.subset_file):
+        if self.image_list and not osp.isfile(self.image_list):
             raise FileNotFoundError(
-                f'the subset list {self.subset_file} does not exist (subset_file is '
+                f'the image list {self.image_list} does not exist (image_list is '
                 'relative to data_root)'
             )
 
@@ -312,7 +311,7 @@ class WiderFaceDataset(BaseDetDataset):
         else:
             advice = (
                 'if only a part of WIDER FACE is there on purpose, name its images '
-                f'in a text file and set `subset_file`; else {self._hint}'
+                f'in a text file and set `image_list`; else {self._hint}'
             )
         raise FileNotFoundError(
             f'{len(missing)} of {len(names)} images are not in {img_dir}: '

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole, and the one to go on from."""
+"""Intact checkpoints, and the one to resume from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from ..files import write_atomically
+from ..utils.files import write_atomically
 
 # What CheckpointHook writes by itself; best_*.pth have no optimiser's state.
 _NAME = re.compile(r'(epoch|iter)_(\d+)\.pth')
@@ -20,11 +20,11 @@ class AtomicLocalBackend(LocalBackend):
     """mmengine's local files, but each is there whole or not at all."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write a file beside its place, bring it to the disk, then rename it.
+        """Write a temporary file, bring it to the disk, then rename it.
 
         Args:
-            obj: The content.
-            filepath: The file; missing folders are made.
+            obj (bytes): The content.
+            filepath (str | Path): The file; missing folders are made.
         """
         Path(filepath).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(filepath, obj)
@@ -43,18 +43,24 @@ def damage_of(path: Path) -> str | None:
     All of it is read and compared with the checksums that torch wrote.
 
     Args:
-        path: A file as :func:`torch.save` writes it.
+        path (Path): A file as :func:`torch.save` writes it.
 
     Returns:
-        What is wrong, or None.
+        str, optional: What is wrong, or None.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
     except FileNotFoundError:
         return 'it does not exist'
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError,
-            NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         return f'{error}'
     return f'wrong checksum of {broken}' if broken else None
 
@@ -69,8 +75,13 @@ def _candidates(work_dir: Path) -> list[Path]:
         beside = work_dir / Path(text).name
         named = [Path(text) if Path(text).is_file() else beside] if text else []
     folders = dict.fromkeys([path.parent for path in named] + [work_dir])
-    found = [path for folder in folders if folder.is_dir()
-             for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    found = [
+        path
+        for folder in folders
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if _NAME.fullmatch(path.name)
+    ]
     found.sort(key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
     return list(dict.fromkeys(named + found))
 
@@ -79,11 +90,11 @@ def find_intact_checkpoint(work_dir: str | Path) -> tuple[Path | None, list[str]
     """The newest checkpoint of a run that can be read.
 
     Args:
-        work_dir: The run's folder.
+        work_dir (str | Path): The run's folder.
 
     Returns:
-        Its path, or None where there is no checkpoint at all, and a warning for
-        each newer one that is damaged.
+        tuple[Path | None, list[str]]: Its path, or None where there is no checkpoint at
+        all, and a warning for each newer one that is damaged.
 
     Raises:
         ValueError: If there are checkpoints and all are damaged.
@@ -93,10 +104,13 @@ def find_intact_checkpoint(work_dir: str | Path) -> tuple[Path | None, list[str]
         damage = damage_of(path)
         if damage is None:
             return path, warnings
-        warnings.append(f'checkpoint {path} is damaged ({damage}) and is skipped; '
-                        'the one before is used')
+        warnings.append(
+            f'checkpoint {path} is damaged ({damage}) and is skipped; '
+            'the one before is used'
+        )
     if warnings:
         raise ValueError(
             f'{work_dir}: no checkpoint can be read. Start anew without --resume, or '
-            'in another --work-dir. ' + '; '.join(warnings))
+            'in another --work-dir. ' + '; '.join(warnings)
+        )
     return None, warnings

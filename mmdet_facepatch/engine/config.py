@@ -1,4 +1,4 @@
-"""Reading of configs for the command-line tools."""
+"""Reading of configs for the command-line tools, and what guards their runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.runner import Runner
 
-from .safeguards import enable_safeguards
+from ..utils.safe_loading import enable_safe_loading
 
 # Lets configs inherit from this package's, wherever it is installed, as from mmdet's:
 # _base_ = 'mmdet_facepatch::attack/patch_iou.py'. MMEngine wants a folder in the path,
@@ -28,19 +28,52 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Options that all tools have, named as mmdet's tools name them.
 
     Args:
-        parser: Gets ``--work-dir``, ``--overwrite``, ``--cfg-options``,
-            ``--launcher`` and the rank that some launchers pass.
+        parser (argparse.ArgumentParser): Gets ``--work-dir``, ``--overwrite``,
+            ``--cfg-options``, ``--launcher`` and the rank that some launchers pass.
     """
     parser.add_argument('--work-dir', help='folder for everything that is written')
     parser.add_argument(
-        '--overwrite', action='store_true',
-        help='replace the results of an earlier run in the work dir')
+        '--overwrite',
+        action='store_true',
+        help='replace the results of an earlier run in the work dir',
+    )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={},
-        help='override config keys: key=value ...')
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='override config keys: key=value ...',
+    )
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def enable_safeguards(cfg: Config | None = None) -> None:
+    """Switch on what the tools of this package guard their runs with.
+
+    In this process, MMEngine reads checkpoints without running what is in them
+    (:func:`mmdet_facepatch.utils.safe_loading.enable_safe_loading`). A run of
+    ``cfg`` stops at losses, gradients and patches that are not finite
+    (:class:`~mmdet_facepatch.engine.CheckFiniteHook`).
+
+    Args:
+        cfg (Config, optional): Config of a run; gets the hook in ``default_hooks``,
+            unless it has it there. Defaults to None.
+
+    Example:
+        >>> cfg = Config(dict(default_hooks=dict(timer=dict(type='IterTimerHook'))))
+        >>> enable_safeguards(cfg)
+        >>> sorted(cfg.default_hooks)
+        ['check_finite', 'timer']
+    """
+    enable_safe_loading()
+    if cfg is not None:
+        cfg.default_hooks = dict(
+            dict(check_finite=dict(type='CheckFiniteHook')),
+            **cfg.get('default_hooks', {}),
+        )
 
 
 def _check_keys(cfg: Config, options: dict) -> None:
@@ -51,8 +84,9 @@ def _check_keys(cfg: Config, options: dict) -> None:
         if top not in known:
             close = difflib.get_close_matches(top, known, n=1)
             hint = f'; did you mean {close[0]!r}?' if close else ''
-            raise KeyError(f'--cfg-options {key}: {top!r} is no key of '
-                           f'{cfg.filename}{hint}')
+            raise KeyError(
+                f'--cfg-options {key}: {top!r} is no key of {cfg.filename}{hint}'
+            )
 
 
 def load_config(
@@ -68,19 +102,22 @@ def load_config(
     """Read a config and apply a tool's arguments to it.
 
     Args:
-        path: Config file.
-        options: Keys to override, as from ``--cfg-options``.
-        work_dir: Folder for logs and checkpoints; by default that of the
-            config, else ``work_dirs/`` and the config's name.
-        launcher: mmengine's launcher.
-        local_rank: Rank on this machine, where a launcher passes it as an
-            argument and not as ``LOCAL_RANK``.
-        resume: 'auto' or a checkpoint to go on from, or None.
-        amp: Use automatic mixed precision.
-        overlay: Config whose keys replace the config's, before ``options``.
+        path (str): Config file.
+        options (dict, optional): Keys to override, as from ``--cfg-options``. Defaults
+            to None.
+        work_dir (str, optional): Folder for logs and checkpoints; by default that of
+            the config, else ``work_dirs/`` and the config's name.
+        launcher (str): mmengine's launcher. Defaults to 'none'.
+        local_rank (int): Rank on this machine, where a launcher passes it as an
+            argument and not as ``LOCAL_RANK``. Defaults to 0.
+        resume (str, optional): 'auto' or a checkpoint to resume from, or None. Defaults
+            to None.
+        amp (bool): Use automatic mixed precision. Defaults to False.
+        overlay (Config, optional): Config whose keys replace the config's, before
+            ``options``. Defaults to None.
 
     Returns:
-        The config, ready for ``Runner.from_cfg``.
+        Config: The config, ready for ``Runner.from_cfg``.
 
     Raises:
         FileNotFoundError: If there is no such config.
@@ -99,7 +136,8 @@ def load_config(
     enable_safeguards(cfg)
     # mmengine takes MPI's for the GPU, but this one for the device of the model.
     os.environ.setdefault(
-        'LOCAL_RANK', os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(local_rank)))
+        'LOCAL_RANK', os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK', str(local_rank))
+    )
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -114,47 +152,81 @@ def load_config(
     return cfg
 
 
+def draw_detections(
+    cfg: Config, show: bool, show_dir: str | None, wait_time: float
+) -> None:
+    """Draw the detections of a test, as mmdet's ``tools/test.py`` does.
+
+    Args:
+        cfg (Config): Gets a :class:`FaceVisualizationHook` in ``default_hooks``, if it
+            has no such hook, and a visualizer.
+        show (bool): Whether to open a window for each image.
+        show_dir (str, optional): Folder for the pictures, in a folder of the work dir
+            named by the time.
+        wait_time (float): Seconds that a window stays open.
+    """
+    hooks = cfg.setdefault('default_hooks', {})
+    hook = dict(hooks.get('visualization') or dict(type='FaceVisualizationHook'))
+    hook.update(draw=True)
+    if show:
+        hook.update(show=True, wait_time=wait_time)
+    if show_dir:
+        hook.update(test_out_dir=show_dir)
+    hooks['visualization'] = hook
+    if 'visualizer' not in cfg:
+        cfg.visualizer = dict(type='FaceVisualizer', name='visualizer')
+
+
 def set_report_option(cfg: Config, key: str, value: object) -> None:
     """Set an argument of the config's report hook.
 
     Args:
-        cfg: Config with one hook named ``...ReportHook`` in ``custom_hooks``.
-        key: Name of the argument.
-        value: Its value.
+        cfg (Config): Config with a :class:`ReportHook` in ``custom_hooks``.
+        key (str): Name of the argument.
+        value (object): Its value.
 
     Raises:
         KeyError: If the config has no such hook.
     """
-    hooks = [hook for hook in cfg.get('custom_hooks') or []
-             if str(hook['type']).endswith('ReportHook')]
+    hooks = [
+        hook
+        for hook in cfg.get('custom_hooks') or []
+        if str(hook['type']).endswith('ReportHook')
+    ]
     if not hooks:
-        raise KeyError(f'{cfg.filename} has no EvaluationReportHook in custom_hooks, '
-                       f'which is what writes {key}')
+        raise KeyError(
+            f'{cfg.filename} has no ReportHook in custom_hooks, '
+            f'which is what writes {key}'
+        )
     hooks[0][key] = value
 
 
 def report_on(cfg: Config, patch: str | None) -> None:
-    """Show a finished patch wherever a condition shows that of the attack.
+    """Paste a finished patch in each condition that pastes that of the attack.
 
     Args:
-        cfg: Of an attack, with ``work_dir`` and ``test_cfg.conditions``.
-        patch: File of the patch; by default the work dir's ``patch.npy``, if a
-            condition needs one.
+        cfg (Config): Of an attack, with ``work_dir`` and ``test_cfg.conditions``.
+        patch (str, optional): File of the patch; by default the work dir's
+            ``patch.npy``, if a condition needs one.
 
     Raises:
         FileNotFoundError: If there is none.
     """
     conditions = cfg.test_cfg.conditions
-    shown = {name: dict(type='current') if value == 'current' else dict(value)
-             for name, value in conditions.items() if value == 'current' or (
-                 isinstance(value, dict) and value.get('type') == 'current')}
+    shown = {
+        name: dict(type='current') if value == 'current' else dict(value)
+        for name, value in conditions.items()
+        if value == 'current'
+        or (isinstance(value, dict) and value.get('type') == 'current')
+    }
     if not shown and patch is None:
         return
     path = Path(patch or Path(cfg.work_dir) / 'patch.npy')
     if not path.is_file():
         raise FileNotFoundError(
             f'--report-only: {path} does not exist; name a patch file, or the '
-            '--work-dir of a finished attack')
+            '--work-dir of a finished attack'
+        )
     # Without a condition of the attack the patch is one more.
     for name, value in (shown or {'patch': {}}).items():
         conditions[name] = dict(value, type='file', path=str(path))
@@ -164,9 +236,9 @@ def data_config(name: str, configs: str | Path) -> Config:
     """Dataloaders and evaluators by the name of a data config, or its path.
 
     Args:
-        name: ``embedded``, ``widerface_subset`` (or ``subset``), ``widerface``,
+        name (str): ``embedded``, ``widerface_subset`` (or ``subset``), ``widerface``,
             or a config file.
-        configs: Folder of configs; the named ones are in ``attack/data``.
+        configs (str | Path): Folder of configs; the named ones are in ``attack/data``.
 
     Raises:
         FileNotFoundError: If there is no such config.
@@ -179,5 +251,6 @@ def data_config(name: str, configs: str | Path) -> Config:
     if not path.is_file():
         known = ', '.join(sorted(file.stem for file in folder.glob('*.py')))
         raise FileNotFoundError(
-            f'--data {name}: neither a config file nor one of {known}')
+            f'--data {name}: neither a config file nor one of {known}'
+        )
     return Config.fromfile(str(path))

@@ -18,21 +18,34 @@ from mmengine.config import Config
 
 # What a run writes, by its purpose; a training and an evaluation do not collide.
 RESULTS = {
-    'train': ('epoch_*.pth', 'iter_*.pth', 'best_*.pth', 'stopped.*',
-              'last_checkpoint', 'patch.npy', 'patch.png'),
+    'train': (
+        'epoch_*.pth',
+        'iter_*.pth',
+        'best_*.pth',
+        'stopped.*',
+        'last_checkpoint',
+        'patch.npy',
+        'patch.png',
+    ),
     'report': ('report.json',),
 }
 # The keys of a config that say what its results are results of.
 CONFIG_KEYS = {
-    'train': ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper',
-              'param_scheduler', 'randomness', 'load_from'),
+    'train': (
+        'model',
+        'train_dataloader',
+        'train_cfg',
+        'optim_wrapper',
+        'param_scheduler',
+        'randomness',
+        'load_from',
+    ),
     'report': ('model', 'test_dataloader', 'test_evaluator', 'test_cfg', 'load_from'),
 }
-# Each launcher tells a process its number before the processes meet.
+# Each launcher sets the rank of a process before the processes meet.
 RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 # Errors of a disk that can be met in writing only.
-WRITE_ERRORS = frozenset({
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 # File systems that have no locks say so with these.
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
@@ -42,19 +55,21 @@ class WorkDirError(OSError):
 
 
 @contextlib.contextmanager
-def claim_work_dir(cfg: Config, purposes: Sequence[str],
-                   overwrite: bool = False) -> Iterator[None]:
+def claim_work_dir(
+    cfg: Config, purposes: Sequence[str], overwrite: bool = False
+) -> Iterator[None]:
     """Keep a work dir for one run, and earlier results from being lost.
 
-    A second run for the same purpose is refused while the first one goes on; the
+    A second run for the same purpose is refused while the first one runs; the
     lock ends with its process, however that ends. Earlier results are replaced
     only by a run that resumes from them, with ``overwrite``, or if a finished run
     of the same config left them. The first process of a run decides for the others.
 
     Args:
-        cfg: With ``work_dir``, which is made if it is not there.
-        purposes: 'train' (checkpoints, patches), 'report' (report.json) or both.
-        overwrite: Replace whatever is there.
+        cfg (Config): With ``work_dir``, which is made if it is not there.
+        purposes (Sequence[str]): 'train' (checkpoints, patches), 'report' (report.json)
+            or both.
+        overwrite (bool): Replace whatever is there. Defaults to False.
 
     Raises:
         WorkDirError: If the work dir is in use, holds results of another or of an
@@ -68,8 +83,9 @@ def claim_work_dir(cfg: Config, purposes: Sequence[str],
             return
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            records = [stack.enter_context(_Record(folder, purpose))
-                       for purpose in purposes]
+            records = [
+                stack.enter_context(_Record(folder, purpose)) for purpose in purposes
+            ]
             contents = [_content(cfg, purpose) for purpose in purposes]
             for record, content in zip(records, contents, strict=True):
                 if _goes_on(cfg, folder):
@@ -87,7 +103,8 @@ def _goes_on(cfg: Config, folder: Path) -> bool:
     """Whether the run is to resume what is in the work dir itself."""
     checkpoint = cfg.get('load_from')
     return bool(cfg.get('resume')) and (
-        checkpoint is None or Path(checkpoint).resolve().parent == folder.resolve())
+        checkpoint is None or Path(checkpoint).resolve().parent == folder.resolve()
+    )
 
 
 def _content(cfg: Config, purpose: str) -> Any:
@@ -97,7 +114,7 @@ def _content(cfg: Config, purpose: str) -> Any:
 
 
 class _Record:
-    """Which run a work dir is, or was, used by; locked while it goes on.
+    """Which run a work dir is, or was, used by; locked while it runs.
 
     A record lock, unlike one of ``flock``, is not inherited by data-loading
     workers, which outlive a killed run for some seconds.
@@ -117,14 +134,16 @@ class _Record:
                 warnings.warn(
                     f'the file system of work dir {self.folder} has no locks '
                     f'({error.strerror}): a second run there would not be noticed',
-                    stacklevel=2)
+                    stacklevel=2,
+                )
                 return self
             user = self._read().get('process', 'another process')
             self.file.close()
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise WorkDirError(
                     f'work dir {self.folder} is in use: {user} is running there. Wait '
-                    'for it, or choose another --work-dir') from None
+                    'for it, or choose another --work-dir'
+                ) from None
             raise
         return self
 
@@ -141,13 +160,18 @@ class _Record:
         return content if isinstance(content, dict) else {}
 
     def write(self, content: Any, finished: bool) -> None:
-        """Put down this run. In place: a new file would not be the locked one."""
+        """Write this run. In place: a new file would not be the locked one."""
         self.file.seek(0)
         self.file.truncate()
-        json.dump(dict(
-            process=f'process {os.getpid()} on {socket.gethostname()} '
-                    f'({" ".join(sys.argv[:2])})',
-            finished=finished, config=content), self.file)
+        json.dump(
+            dict(
+                process=f'process {os.getpid()} on {socket.gethostname()} '
+                f'({" ".join(sys.argv[:2])})',
+                finished=finished,
+                config=content,
+            ),
+            self.file,
+        )
         self.file.flush()
 
     def _differing(self, content: Any) -> list[str]:
@@ -156,15 +180,17 @@ class _Record:
         return [key for key in content if content[key] != config.get(key)]
 
     def warn_of_changes(self, content: Any) -> None:
-        """Say where a run goes on with another config than it began with."""
+        """Warn where a run resumes with another config than it began with."""
         changed = [key for key in self._differing(content) if key != 'load_from']
         if not self._read():
             return
         if changed:
             warnings.warn(
-                f'the run in work dir {self.folder} goes on with another config than '
+                f'the run in work dir {self.folder} resumes with another config than '
                 f'it began with ({", ".join(changed)} differ); its results are of '
-                'both', stacklevel=2)
+                'both',
+                stacklevel=2,
+            )
 
     def refuse_loss(self, content: Any) -> None:
         """See to it that no results are lost to a run with this config.
@@ -172,8 +198,11 @@ class _Record:
         Raises:
             WorkDirError: If they would be.
         """
-        found = sorted(path.name for pattern in RESULTS[self.purpose]
-                       for path in self.folder.glob(pattern))
+        found = sorted(
+            path.name
+            for pattern in RESULTS[self.purpose]
+            for path in self.folder.glob(pattern)
+        )
         if not found:
             return
         earlier = self._read()
@@ -187,9 +216,10 @@ class _Record:
         else:
             return
         raise WorkDirError(
-            f'work dir {self.folder} holds results {reason}: {", ".join(found)}. Go on '
-            'from them with --resume, choose another --work-dir, or replace them with '
-            '--overwrite')
+            f'work dir {self.folder} holds results {reason}: {", ".join(found)}. '
+            'Resume with --resume, choose another --work-dir, or replace them with '
+            '--overwrite'
+        )
 
 
 @contextlib.contextmanager
@@ -203,8 +233,9 @@ def _clear_errors(folder: Path) -> Iterator[None]:
         raise WorkDirError(
             error.errno,
             f'cannot write into work dir {folder}: {error}. What was there is '
-            'unharmed. Free space or mend the permissions and go on with --resume, or '
-            'choose another --work-dir') from error
+            'unharmed. Free space or fix the permissions and resume with --resume, or '
+            'choose another --work-dir',
+        ) from error
 
 
 def _is_of_writing(error: OSError, folder: Path) -> bool:

@@ -1,22 +1,16 @@
 """Evaluation: the WIDER FACE protocol, its metric, and reports.
 
-The protocol is in plain numpy: ``overlaps``, ``matching``, ``patch_detections``,
-``precision_recall``, ``f_beta`` and ``evaluate`` take and return arrays, so that
-predictions of any detector can be judged. The steps are those of the official
-MATLAB toolkit (``wider_eval.m``, ``evaluation.m``, ``norm_score.m``,
-``boxoverlap.m``), Yang et al., *WIDER FACE: A Face Detection Benchmark*, CVPR 2016.
-
-The computation has three stages:
+``functional`` is the protocol in plain numpy, ``io`` its files, ``metrics`` what
+mmengine's loops call. The steps are those of the official MATLAB toolkit
+(``wider_eval.m``, ``evaluation.m``, ``norm_score.m``, ``boxoverlap.m``), Yang et al.,
+*WIDER FACE: A Face Detection Benchmark*, CVPR 2016:
 
 1. :func:`pool_matches` sorts the detections of each image by score, gives each its
-   best face, and lays all images end to end. This does not depend on the subset (easy,
-   medium, hard, all), so it is done once.
+   best face, and lays all images end to end; once for all subsets.
 2. :meth:`PooledMatches.status` labels every detection true positive, false positive or
    ignored, given the faces kept in a subset.
-3. :class:`~mmdet_facepatch.evaluation.precision_recall.ThresholdBins` finds once, for
-   every detection, which thresholds it reaches; counts for any subset are histograms of
-   that. :func:`average_precision`, :func:`precision_recall_at` and
-   :func:`calibrated_delta` are made of such counts.
+3. Precision, recall, AP and AF_beta are made of counts at thresholds
+   (:func:`evaluate_faces`).
 
 Example:
     >>> import numpy as np
@@ -35,37 +29,48 @@ Example:
     ([0.5, 1.0], [1.0, 1.0])
 """
 
-from .detections import Detections, check_detections
-from .evaluate import evaluate_faces, to_records
-from .f_beta import average_f_beta, f_beta, margin_thresholds
-from .face_evaluation import EvaluationSettings, FaceEvaluation, compare_evaluations
-from .ground_truth import ImageFaces, load_faces, load_ground_truth
-from .matching import (
+from .functional import (
     DetectionMatches,
+    Detections,
+    EvaluationSettings,
+    FaceEvaluation,
+    ImageFaces,
     ImageRecord,
     PooledMatches,
+    average_f_beta,
+    average_precision,
+    calibrated_delta,
+    check_detections,
+    compare_evaluations,
+    evaluate_faces,
+    f_beta,
+    margin_thresholds,
     match_detections,
+    on_patch,
+    pairwise_iou,
+    pairwise_iou_plus_one,
     pool_matches,
+    precision_recall_at,
+    to_records,
 )
-from .overlaps import pairwise_iou, pairwise_iou_plus_one
-from .patch_detections import on_patch
-from .precision_recall import average_precision, calibrated_delta, precision_recall_at
-from .predictions import load_predictions, save_predictions
-from .report import (
-    format_report,
-    load_report,
-    report_to_markdown,
-    save_curves,
-    save_report,
+from .io import (
+    load_faces,
+    load_ground_truth,
+    load_predictions,
+    read_text_predictions,
+    save_predictions,
+    write_text_predictions,
 )
-from .text_predictions import read_text_predictions, write_text_predictions
-from .widerface_metric import WiderFaceMetric
+from .metrics import FaceLikenessMetric, WiderFaceMetric
+from .report import load_report, save_curves, save_report
+from .report_tables import format_report, report_to_markdown
 
 __all__ = [
     'DetectionMatches',
     'Detections',
     'EvaluationSettings',
     'FaceEvaluation',
+    'FaceLikenessMetric',
     'ImageFaces',
     'ImageRecord',
     'PooledMatches',

@@ -10,8 +10,8 @@ def pixel_rows(maps: Tensor) -> Tensor:
     """A batch of maps as a table of pixels.
 
     Args:
-        maps (Tensor): (B, C, H, W) float, in any memory format; channels-last maps
-            are not copied.
+        maps (Tensor): (B, C, H, W) float, in any memory format; channels-last maps are
+            not copied.
 
     Returns:
         Tensor: (B * H * W, C) float.

@@ -12,14 +12,7 @@ from .bilinear import pixel_rows, sum_rows
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """Geometry of a convolution; each pair is (height, width).
-
-    Attributes:
-        stride (tuple[int, int]): Steps between outputs.
-        padding (tuple[int, int]): Zeros around the input.
-        dilation (tuple[int, int]): Steps between the kernel's entries.
-        groups (int): Groups of input and output channels.
-    """
+    """Geometry of a convolution; each pair is (height, width)."""
 
     stride: tuple[int, int]
     padding: tuple[int, int]
@@ -31,13 +24,13 @@ def _sample(maps: Tensor, at_y: Tensor, at_x: Tensor, scale: Tensor) -> Tensor:
     """Bilinear values of maps at any points, 0 outside.
 
     Args:
-        maps: (B, C, H, W) float.
-        at_y: (B, P) float.
-        at_x: (B, P) float.
-        scale: (B, P) float, factor on the values.
+        maps (Tensor): (B, C, H, W) float.
+        at_y (Tensor): (B, P) float.
+        at_x (Tensor): (B, P) float.
+        scale (Tensor): (B, P) float, factor on the values.
 
     Returns:
-        (B, P, C) float. Gradients reach all arguments. At a pixel's centre the
+        Tensor: (B, P, C) float. Gradients reach all arguments. At a pixel's centre the
         derivative by the coordinates is that towards the next pixel.
     """
     batch, channels, height, width = maps.shape
@@ -94,24 +87,16 @@ def deform_conv2d(
     taps = kernel_h * kernel_w
     deform_groups = offset.size(1) // (2 * taps)
 
-    def axis(size: int, which: int) -> Tensor:
-        return (
-            torch.arange(size, device=maps.device, dtype=maps.dtype)
-            * (geometry.stride[which])
-            - geometry.padding[which]
-        )
+    def grid(size: int, steps: tuple[int, int], which: int) -> Tensor:
+        numbers = torch.arange(size, device=maps.device, dtype=maps.dtype)
+        return numbers * steps[which]
 
-    def tap(size: int, which: int) -> Tensor:
-        return (
-            torch.arange(size, device=maps.device, dtype=maps.dtype)
-            * (geometry.dilation[which])
-        )
-
-    base_y = (
-        tap(kernel_h, 0).repeat_interleave(kernel_w)[:, None, None]
-        + (axis(height, 0)[:, None])
-    )
-    base_x = tap(kernel_w, 1).repeat(kernel_h)[:, None, None] + axis(width, 1)
+    rows = grid(height, geometry.stride, 0)[:, None] - geometry.padding[0]
+    columns = grid(width, geometry.stride, 1) - geometry.padding[1]
+    tap_y = grid(kernel_h, geometry.dilation, 0).repeat_interleave(kernel_w)
+    tap_x = grid(kernel_w, geometry.dilation, 1).repeat(kernel_h)
+    base_y = tap_y[:, None, None] + rows
+    base_x = tap_x[:, None, None] + columns
     shifts = offset.view(batch, deform_groups, taps, 2, height, width)
     at_y = base_y + shifts[:, :, :, 0]
     at_x = base_x + shifts[:, :, :, 1]

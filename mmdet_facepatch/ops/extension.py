@@ -6,7 +6,7 @@ write into tensors of the caller. Gradients are those of torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -14,26 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import backend, deform_conv, focal_loss, nms
+from . import backend, focal_loss, nms
+from .conv_operators import DeformConvOperators, write_gradients
 from .roi_align import RoIGrid, roi_align, roi_max, roi_max_backward
 
 
-def _gradients(
-    function: Callable[..., Tensor], gradient: Tensor, inputs: Sequence[Tensor]
-) -> list[Tensor]:
-    """Gradients of a function by each of its arguments."""
-    with torch.enable_grad():
-        leaves = [tensor.detach().requires_grad_() for tensor in inputs]
-        output = function(*leaves)
-        return list(torch.autograd.grad(output, leaves, gradient.to(output.dtype)))
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    """In float32 at least: half precision is no place for coordinates and sums."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-class OperatorModule(ModuleType):
+class OperatorModule(DeformConvOperators, ModuleType):
     """Module with the operators that detectors need.
 
     Args:
@@ -86,7 +72,7 @@ class OperatorModule(ModuleType):
         # As mmcv, which compares in float32, and which orders equal scores otherwise.
         threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()
         order = scores.sort(dim=0, descending=True).indices
-        sorted_boxes = _wide(boxes[order])
+        sorted_boxes = nms.wide(boxes[order])
         rank = torch.arange(len(order), 0, -1, device=boxes.device)
         return order[
             self._torchvision.nms(sorted_boxes, rank.to(sorted_boxes.dtype), threshold)
@@ -137,19 +123,12 @@ class OperatorModule(ModuleType):
         output: Tensor,
         argmax_y: Tensor,
         argmax_x: Tensor,
-        aligned_height: int,
-        aligned_width: int,
-        spatial_scale: float,
-        sampling_ratio: int,
         pool_mode: int,
-        aligned: bool,
+        **layout: Any,
     ) -> None:
         """Writes into ``output`` and, for the maximum, where it is."""
         backend.log_backend()
-        grid = RoIGrid(
-            (aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned
-        )
-        maps, regions = _wide(input), _wide(rois)
+        grid, maps, regions = _grid(layout), nms.wide(input), nms.wide(rois)
         if pool_mode == 1:
             output.copy_(self._pool(maps, regions, grid))
             return
@@ -165,169 +144,26 @@ class OperatorModule(ModuleType):
         argmax_y: Tensor,
         argmax_x: Tensor,
         grad_input: Tensor,
-        aligned_height: int,
-        aligned_width: int,
-        spatial_scale: float,
-        sampling_ratio: int,
         pool_mode: int,
-        aligned: bool,
+        **layout: Any,
     ) -> None:
         """Writes into ``grad_input``."""
         if not len(rois):
             return
-        grid = RoIGrid(
-            (aligned_height, aligned_width), spatial_scale, sampling_ratio, aligned
-        )
-        regions, maps = _wide(rois), torch.zeros_like(_wide(grad_input))
+        grid, regions = _grid(layout), nms.wide(rois)
+        maps = torch.zeros_like(nms.wide(grad_input))
         if pool_mode == 1:
-            (maps,) = _gradients(
-                lambda maps: self._pool(maps, regions, grid), grad_output, [maps]
+            write_gradients(
+                lambda maps: self._pool(maps, regions, grid),
+                grad_output,
+                [maps],
+                [grad_input],
             )
-        else:
-            roi_max_backward(
-                _wide(grad_output), regions, _wide(argmax_y), _wide(argmax_x), maps
-            )
+            return
+        roi_max_backward(
+            nms.wide(grad_output), regions, nms.wide(argmax_y), nms.wide(argmax_x), maps
+        )
         grad_input.copy_(maps)
-
-    # --- deformable convolution -------------------------------------------------------
-
-    def _deform_conv2d(
-        self,
-        geometry: deform_conv.ConvGeometry,
-        maps: Tensor,
-        offset: Tensor,
-        weight: Tensor,
-        mask: Tensor | None = None,
-        bias: Tensor | None = None,
-    ) -> Tensor:
-        if self._torchvision is None:
-            return deform_conv.deform_conv2d(maps, offset, weight, geometry, mask, bias)
-        # It takes the number of groups from the shapes.
-        return self._torchvision.deform_conv2d(
-            maps,
-            offset,
-            weight,
-            bias,
-            geometry.stride,
-            geometry.padding,
-            geometry.dilation,
-            mask,
-        )
-
-    def deform_conv_forward(
-        self,
-        input: Tensor,
-        weight: Tensor,
-        offset: Tensor,
-        output: Tensor,
-        columns: Tensor,
-        ones: Tensor,
-        **geometry: int,
-    ) -> None:
-        """Writes into ``output``."""
-        backend.log_backend()
-        output.copy_(self._deform_conv2d(_geometry(geometry), input, offset, weight))
-
-    def deform_conv_backward_input(
-        self,
-        input: Tensor,
-        offset: Tensor,
-        grad_output: Tensor,
-        grad_input: Tensor,
-        grad_offset: Tensor,
-        weight: Tensor,
-        columns: Tensor,
-        **geometry: int,
-    ) -> None:
-        """Writes into ``grad_input`` and ``grad_offset``."""
-        gradients = _gradients(
-            lambda maps, shifts: self._deform_conv2d(
-                _geometry(geometry), maps, shifts, weight
-            ),
-            grad_output,
-            (input, offset),
-        )
-        grad_input.copy_(gradients[0])
-        grad_offset.copy_(gradients[1])
-
-    def deform_conv_backward_parameters(
-        self,
-        input: Tensor,
-        offset: Tensor,
-        grad_output: Tensor,
-        grad_weight: Tensor,
-        columns: Tensor,
-        ones: Tensor,
-        scale: float,
-        **geometry: int,
-    ) -> None:
-        """Writes into ``grad_weight``."""
-        (gradient,) = _gradients(
-            lambda kernel: self._deform_conv2d(
-                _geometry(geometry), input, offset, kernel
-            ),
-            grad_output,
-            (torch.zeros_like(grad_weight),),
-        )
-        grad_weight.copy_(gradient * scale)
-
-    def modulated_deform_conv_forward(
-        self,
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        ones: Tensor,
-        offset: Tensor,
-        mask: Tensor,
-        output: Tensor,
-        columns: Tensor,
-        with_bias: bool,
-        **geometry: int,
-    ) -> None:
-        """Writes into ``output``."""
-        backend.log_backend()
-        output.copy_(
-            self._deform_conv2d(
-                _geometry(geometry),
-                input,
-                offset,
-                weight,
-                mask,
-                bias if with_bias else None,
-            )
-        )
-
-    def modulated_deform_conv_backward(
-        self,
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        ones: Tensor,
-        offset: Tensor,
-        mask: Tensor,
-        columns: Tensor,
-        grad_input: Tensor,
-        grad_weight: Tensor,
-        grad_bias: Tensor,
-        grad_offset: Tensor,
-        grad_mask: Tensor,
-        grad_output: Tensor,
-        with_bias: bool,
-        **geometry: int,
-    ) -> None:
-        """Writes into the five gradients."""
-        targets = [grad_input, grad_offset, grad_weight, grad_mask]
-        inputs = [input, offset, weight, mask]
-        if with_bias:
-            targets.append(grad_bias)
-            inputs.append(bias)
-        gradients = _gradients(
-            lambda *tensors: self._deform_conv2d(_geometry(geometry), *tensors),
-            grad_output,
-            inputs,
-        )
-        for target, gradient in zip(targets, gradients, strict=True):
-            target.copy_(gradient)
 
     # --- attention and loss, which mmcv calls on GPUs ---------------------------------
 
@@ -358,16 +194,14 @@ class OperatorModule(ModuleType):
         im2col_step: int,
     ) -> None:
         """Writes into the three gradients."""
-        gradients = _gradients(
+        write_gradients(
             lambda values, locations, weights: _attention(
                 values, spatial_shapes, locations, weights
             ),
             grad_output,
             (value, sampling_locations, attention_weights),
+            (grad_value, grad_sampling_loc, grad_attn_weight),
         )
-        targets = (grad_value, grad_sampling_loc, grad_attn_weight)
-        for target, gradient in zip(targets, gradients, strict=True):
-            target.copy_(gradient)
 
     def sigmoid_focal_loss_forward(
         self,
@@ -381,7 +215,7 @@ class OperatorModule(ModuleType):
         """See :mod:`mmdet_facepatch.ops.focal_loss`; writes into ``output``."""
         backend.log_backend()
         output.copy_(
-            focal_loss.sigmoid_focal_loss(_wide(input), target, weight, gamma, alpha)
+            focal_loss.sigmoid_focal_loss(nms.wide(input), target, weight, gamma, alpha)
         )
 
     def sigmoid_focal_loss_backward(
@@ -396,20 +230,15 @@ class OperatorModule(ModuleType):
         """Writes into ``grad_input``."""
         grad_input.copy_(
             focal_loss.sigmoid_focal_loss_gradient(
-                _wide(input), target, weight, gamma, alpha
+                nms.wide(input), target, weight, gamma, alpha
             )
         )
 
 
-def _geometry(arguments: dict[str, int]) -> deform_conv.ConvGeometry:
-    """From the arguments of either of mmcv's operators."""
-    stride, padding, dilation = (
-        (arguments[f'{new}_h'], arguments[f'{new}_w'])
-        if f'{new}_h' in arguments
-        else (arguments[f'{old}H'], arguments[f'{old}W'])
-        for new, old in (('stride', 'd'), ('pad', 'pad'), ('dilation', 'dilation'))
-    )
-    return deform_conv.ConvGeometry(stride, padding, dilation, arguments['group'])
+def _grid(layout: dict[str, Any]) -> RoIGrid:
+    """From the arguments of mmcv's operators."""
+    size = layout.pop('aligned_height'), layout.pop('aligned_width')
+    return RoIGrid(output_size=size, **layout)
 
 
 def _attention(

@@ -56,18 +56,7 @@ def sigmoid_focal_loss_gradient(
     gamma: float,
     alpha: float,
 ) -> Tensor:
-    """Derivative of :func:`sigmoid_focal_loss` by the logits.
-
-    Args:
-        logits (Tensor): As there.
-        target (Tensor): As there.
-        weight (Tensor): As there.
-        gamma (float): As there.
-        alpha (float): As there.
-
-    Returns:
-        Tensor: (N, C) float.
-    """
+    """Derivative of :func:`sigmoid_focal_loss` by the logits, (N, C) float."""
     positive, factor, p, log_p, log_q = _terms(logits, target, alpha)
     gradient = factor * torch.where(
         positive,

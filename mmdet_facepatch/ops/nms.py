@@ -13,8 +13,8 @@ from torch import Tensor
 BLOCK = 128
 
 
-def _float(tensor: Tensor) -> Tensor:
-    """Half precision is computed in float32, as boxes of large images need it."""
+def wide(tensor: Tensor) -> Tensor:
+    """In float32 at least: half precision is no place for coordinates and sums."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
@@ -71,8 +71,8 @@ def nms(
         boxes (Tensor): (N, 4) float, xyxy.
         scores (Tensor): (N,) float.
         iou_threshold (float): Boxes with a larger IoU are dropped.
-        offset (int): 0, or 1 where widths and heights count pixels
-            (``x2 - x1 + 1``). Defaults to 0.
+        offset (int): 0, or 1 where widths and heights count pixels (``x2 - x1 + 1``).
+            Defaults to 0.
 
     Returns:
         Tensor: (M,) int64, indices of the boxes that stay, by descending score.
@@ -83,7 +83,7 @@ def nms(
         tensor([1])
     """
     order = scores.sort(dim=0, descending=True).indices
-    columns = _columns(_float(boxes[order]), offset)
+    columns = _columns(wide(boxes[order]), offset)
     # As a tensor: Python's float is of double precision.
     threshold = columns.new_tensor(iou_threshold)
     kept = []
@@ -122,16 +122,16 @@ def soft_nms(
         iou_threshold (float): IoU from which the hard and the linear weight act.
         sigma (float): Width of the Gaussian weight.
         min_score (float): Boxes below it are removed.
-        method (int): 0 hard (weight 0), 1 linear (``1 - IoU``), 2 Gaussian
-            (``exp(-IoU ** 2 / sigma)``).
+        method (int): 0 hard (weight 0), 1 linear (``1 - IoU``), 2 Gaussian (``exp(-IoU
+            ** 2 / sigma)``).
         offset (int): As in :func:`nms`. Defaults to 0.
 
     Returns:
-        tuple[Tensor, Tensor]: (M, 5) float, boxes with their new scores in the order
-        in which they were taken, and (M,) int64, their indices.
+        tuple[Tensor, Tensor]: (M, 5) float, boxes with their new scores in the order in
+        which they were taken, and (M,) int64, their indices.
     """
-    columns = _columns(_float(boxes), offset)
-    scores = _float(scores).clone()
+    columns = _columns(wide(boxes), offset)
+    scores = wide(scores).clone()
     left = torch.arange(len(scores), device=scores.device)
     threshold = columns.new_tensor(iou_threshold)
     taken, values = [], []
@@ -181,7 +181,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
         it suppresses, all by descending score.
     """
     order = dets[:, 4].sort(dim=0, descending=True).indices
-    columns = _columns(_float(dets[order, :4]), 0)
+    columns = _columns(wide(dets[order, :4]), 0)
     threshold = columns.new_tensor(iou_threshold)
     groups = []
     while len(order):

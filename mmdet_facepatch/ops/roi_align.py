@@ -30,10 +30,10 @@ class RoIGrid:
     Attributes:
         output_size (tuple[int, int]): Bins in height and width.
         spatial_scale (float): Size of the map / size of the image.
-        sampling_ratio (int): Sample points of a bin in each direction; 0 takes as
-            many as the bin has pixels, rounded up.
-        aligned (bool): Whether pixel centres lie at half a pixel; otherwise regions
-            are half a pixel off and at least one pixel large, as they were before
+        sampling_ratio (int): Sample points of a bin in each direction; 0 takes as many
+            as the bin has pixels, rounded up.
+        aligned (bool): Whether pixel centres lie at half a pixel; otherwise regions are
+            half a pixel off and at least one pixel large, as they were before
             Detectron2.
     """
 
@@ -47,11 +47,12 @@ def _corners(at: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """The two pixels around each coordinate of an axis, and their weights.
 
     Args:
-        at: Coordinates of any shape, in pixels.
-        size: Pixels of the axis.
+        at (Tensor): Coordinates of any shape, in pixels.
+        size (int): Pixels of the axis.
 
     Returns:
-        (..., 2) int64 and (..., 2) float. Weights are 0 more than a pixel outside.
+        tuple[Tensor, Tensor]: (..., 2) int64 and (..., 2) float. Weights are 0 more
+        than a pixel outside.
     """
     inside = (at >= -1) & (at <= size)
     at = at.clamp(min=0)
@@ -102,7 +103,7 @@ def _chunks(
     """Numbers of the regions, row offsets of their images, and their points.
 
     Args:
-        entries: Numbers that a sample point takes up in memory.
+        entries (int): Numbers that a sample point takes up in memory.
 
     Yields:
         (k,), (k,), (k, bins, points) of the height and the same of the width, with at
@@ -169,20 +170,12 @@ def roi_align(maps: Tensor, rois: Tensor, grid: RoIGrid) -> Tensor:
 
 
 def roi_max(maps: Tensor, rois: Tensor, grid: RoIGrid) -> tuple[Tensor, Tensor, Tensor]:
-    """Maximum of each bin's sample points.
-
-    Args:
-        maps (Tensor): As in :func:`roi_align`.
-        rois (Tensor): The same.
-        grid (RoIGrid): The same.
+    """Maximum of each bin's sample points; arguments as in :func:`roi_align`.
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: The maxima and the y and the x of the points
-        where they are, (K, C, output height, output width) float each, in pixels of
-        the map. A bin without sample points is -10000 at -2.
-
-    Raises:
-        ValueError: As :func:`roi_align`.
+        where they are, (K, C, output height, output width) float each, in pixels of the
+        map. A bin without sample points is -10000 at -2.
     """
     rows = pixel_rows(maps)
     shape = (len(rois), *grid.output_size, maps.size(1))

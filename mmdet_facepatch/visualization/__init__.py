@@ -2,15 +2,15 @@
 
 from .convergence import plot_convergence
 from .curves import plot_f_beta, plot_precision_recall
-from .figure_files import save_figure
+from .face_visualizer import FaceVisualizer, evaluated_image
 from .matrix import plot_matrix
-from .outcomes import describe_outcomes, draw_outcomes, save_png, side_by_side
+from .pages import save_figure, save_png, side_by_side
 from .ranking import Ranking, plot_ranking
 
 __all__ = [
+    'FaceVisualizer',
     'Ranking',
-    'describe_outcomes',
-    'draw_outcomes',
+    'evaluated_image',
     'plot_convergence',
     'plot_f_beta',
     'plot_matrix',

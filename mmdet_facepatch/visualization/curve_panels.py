@@ -6,6 +6,7 @@ They know nothing of what the curves are. Figures are unknown to pyplot.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +15,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
-
-from .legends import INK, MARGIN, TEXT_SIZE, Legend, lay_out_legend
 
 Array = NDArray[np.float64]
 Point = tuple[float, float]
@@ -63,8 +64,22 @@ _WIDTH = 8.0
 _PLOT_HEIGHT, _LONE_PLOT_HEIGHT = 2.9, 4.4
 _AXIS_HEIGHT = 0.46
 _TICKS_WIDTH = 0.4  # numbers of the vertical axis, at the least
-_TITLE_SIZE, _PANEL_SIZE, _LABEL_SIZE = 13.0, 11.0, 9.5
-_NEUTRAL, _GRID = '#606060', '#e2e2e2'
+_MARGIN = 0.08
+_TITLE_SIZE, _PANEL_SIZE, _LABEL_SIZE, _TEXT_SIZE = 13.0, 11.0, 9.5, 8.0
+_INK, _NEUTRAL, _GRID = '#202020', '#606060', '#e2e2e2'
+# In sizes of the text: a line sample has to show its dashes.
+_SAMPLE_LENGTH, _SAMPLE_GAP = 4.0, 0.6
+_LEGEND: dict[str, Any] = dict(
+    fontsize=_TEXT_SIZE,
+    labelcolor=_INK,
+    frameon=False,
+    handlelength=_SAMPLE_LENGTH,
+    handletextpad=_SAMPLE_GAP,
+    columnspacing=1.2,
+    labelspacing=0.35,
+    borderpad=0.2,
+    borderaxespad=0.2,
+)
 
 
 @dataclass(frozen=True)
@@ -88,11 +103,13 @@ END = Marker('s', largest=12.0, smallest=3.5, edge=1.2, filled=False)
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: lines and legend texts by condition."""
+    """One pair of axes: lines, legend texts and marked points by condition."""
 
     title: str
-    lines: dict[str, tuple[Array, Array]]
-    texts: dict[str, str]
+    lines: Mapping[str, tuple[Array, Array]]
+    texts: Mapping[str, str]
+    dots: Mapping[str, Point]
+    ends: Mapping[str, Point]
 
 
 def conditions_of(parts: Iterable[Iterable[str]]) -> list[str]:
@@ -100,15 +117,64 @@ def conditions_of(parts: Iterable[Iterable[str]]) -> list[str]:
     return list(dict.fromkeys(name for part in parts for name in part))
 
 
-def colours_of(panels: Sequence[Panel]) -> dict[str, str]:
-    """The colour of each condition."""
-    return dict(zip(conditions_of(panel.lines for panel in panels), COLOURS))
+def draw_panels(
+    panels: Sequence[Panel],
+    title: str,
+    x_label: str,
+    y_label: str,
+    notes: Mapping[str, Marker],
+) -> tuple[Figure, list[Axes]]:
+    """Panels with lines and legends; y from 0 to 1.
+
+    Legends stand below their panels, or below all of them, never on a plot:
+    a curve may be anywhere on it. ``notes`` explain markers there.
+    """
+    styles = _line_styles(panels)
+    # Up to three panels in a row, else nearly square.
+    count = len(panels)
+    columns = count if count <= 3 else math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    figure = _new_figure(title)
+    all_axes = []
+    for i, panel in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        _dress(axes, panel.title, x_label, '' if i % columns else y_label)
+        for name, (x, y) in panel.lines.items():
+            axes.plot(x, y, label=name, **styles[name])
+        _mark(axes, panel.ends, styles, END)
+        _mark(axes, panel.dots, styles, DOT)
+        all_axes.append(axes)
+    row = _AXIS_HEIGHT + (_LONE_PLOT_HEIGHT if columns == 1 else _PLOT_HEIGHT)
+    below = [_marker_sample(text, marker) for text, marker in notes.items()]
+    # One legend serves all panels where it says nothing of a single one.
+    if all(text == name for panel in panels for name, text in panel.texts.items()):
+        names = dict(zip(styles, styles))
+        below = _line_samples(names, styles, _WIDTH - _TICKS_WIDTH) + below
+    else:
+        # A wider legend would make its plot narrower.
+        room = _WIDTH / columns - _TICKS_WIDTH
+        row += max(
+            _add_panel_legend(
+                figure, axes, _line_samples(panel.texts, styles, room), room
+            )
+            for axes, panel in zip(all_axes, panels, strict=True)
+        )
+    height = rows * row + 0.4 * bool(title)
+    if below:
+        place = dict(loc='outside lower center')
+        height += _add_legend(figure, below, _WIDTH - _TICKS_WIDTH, place)
+    figure.set_size_inches(_WIDTH, height)
+    return figure, all_axes
+
+
+def literal(text: str) -> str:
+    """Text that is shown as it is, though it may have dollar signs."""
+    return text.replace('$', r'\$')
 
 
 def _line_styles(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
-    """Arguments for the line of each condition."""
-    colours = colours_of(panels)
-    widths = np.linspace(_WIDEST, _THINNEST, len(colours))
+    names = conditions_of(panel.lines for panel in panels)
+    widths = np.linspace(_WIDEST, _THINNEST, len(names))
     return {
         name: dict(
             color=colour,
@@ -117,99 +183,51 @@ def _line_styles(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
             dash_capstyle='butt',
             solid_capstyle='butt',
         )
-        for (name, colour), dashes, width in zip(colours.items(), _DASHES, widths)
+        for name, colour, dashes, width in zip(names, COLOURS, _DASHES, widths)
     }
 
 
-def _grid(count: int) -> tuple[int, int]:
-    """Rows and columns: up to three panels in a row, else nearly square."""
-    columns = count if count <= 3 else math.ceil(math.sqrt(count))
-    return math.ceil(count / columns), columns
-
-
-def draw_panels(
-    panels: Sequence[Panel],
-    title: str,
-    x_label: str,
-    y_label: str,
-    notes: Sequence[Line2D] = (),
-) -> tuple[Figure, list[Axes]]:
-    """Panels with lines and legends; y from 0 to 1.
-
-    Legends stand below their panels, or below all of them, never on a plot:
-    there is no place in it that a curve cannot take.
-    """
-    styles = _line_styles(panels)
-    rows, columns = _grid(len(panels))
-    # A wider legend would make its plot narrower.
-    room = _WIDTH / columns - _TICKS_WIDTH
-    legends = [lay_out_legend(panel.texts, styles, room) for panel in panels]
-    # One legend serves all panels where it says nothing of a single one.
-    shared = all(text == name for panel in panels for name, text in panel.texts.items())
-    names = list(styles) if shared else []
-    below = lay_out_legend(
-        dict(zip(names, names)), styles, _WIDTH - _TICKS_WIDTH, notes)
-    row = _AXIS_HEIGHT + (_LONE_PLOT_HEIGHT if columns == 1 else _PLOT_HEIGHT)
-    if not shared:
-        row += max(legend.height for legend in legends)
-    height = rows * row + below.height + 0.4 * bool(title)
-
-    figure = _new_figure(height, title)
-    all_axes = []
-    for i, (panel, legend) in enumerate(zip(panels, legends, strict=True)):
-        ax = figure.add_subplot(rows, columns, i + 1)
-        _dress(ax, panel.title, x_label, '' if i % columns else y_label)
-        for name, (x, y) in panel.lines.items():
-            ax.plot(x, y, label=name, **styles[name])
-        if not shared:
-            _add_panel_legend(figure, ax, legend)
-        all_axes.append(ax)
-    if below.handles:
-        figure.legend(loc='outside lower center', **below.arguments)
-    return figure, all_axes
-
-
-def _new_figure(height: float, title: str) -> Figure:
-    """An empty figure of that height in inches, unknown to pyplot."""
-    layout = ConstrainedLayoutEngine(h_pad=MARGIN, w_pad=MARGIN)
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, layout=layout)
+def _new_figure(title: str) -> Figure:
+    layout = ConstrainedLayoutEngine(h_pad=_MARGIN, w_pad=_MARGIN)
+    figure = Figure(figsize=(_WIDTH, _WIDTH), dpi=_DPI, layout=layout)
     FigureCanvasAgg(figure)
     figure.set_facecolor('white')
     if title:
-        figure.suptitle(title, fontsize=_TITLE_SIZE, color=INK)
+        figure.suptitle(title, fontsize=_TITLE_SIZE, color=_INK)
     return figure
 
 
-def _dress(ax: Axes, title: str, x_label: str, y_label: str) -> None:
-    ax.set_title(title, fontsize=_PANEL_SIZE, color=INK)
-    ax.set_xlabel(x_label, fontsize=_LABEL_SIZE, color=INK)
-    ax.set_ylabel(y_label, fontsize=_LABEL_SIZE, color=INK)
-    ax.set_ylim(-ROOM, 1 + ROOM)
-    for axis in (ax.xaxis, ax.yaxis):
+def _dress(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    axes.set_title(title, fontsize=_PANEL_SIZE, color=_INK)
+    axes.set_xlabel(x_label, fontsize=_LABEL_SIZE, color=_INK)
+    axes.set_ylabel(y_label, fontsize=_LABEL_SIZE, color=_INK)
+    axes.set_ylim(-ROOM, 1 + ROOM)
+    for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
-    ax.tick_params(labelsize=TEXT_SIZE, colors=INK)
-    ax.grid(True, color=_GRID, linewidth=0.7)
-    ax.set_axisbelow(True)
-    ax.spines[['top', 'right']].set_visible(False)
+    axes.tick_params(labelsize=_TEXT_SIZE, colors=_INK)
+    axes.grid(True, color=_GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right']].set_visible(False)
 
 
-def mark(
-    ax: Axes,
+def _mark(
+    axes: Axes,
     points: Mapping[str, Point],
-    colours: Mapping[str, str],
+    styles: Mapping[str, dict[str, Any]],
     marker: Marker,
 ) -> None:
     """Markers in the colours of their conditions, above all lines."""
-    sizes = np.linspace(marker.largest, marker.smallest, len(colours))
-    size = dict(zip(colours, sizes.tolist()))
+    sizes = np.linspace(marker.largest, marker.smallest, len(styles))
+    size = dict(zip(styles, sizes.tolist()))
     for name, (x, y) in points.items():
-        ax.scatter(
+        colour = styles[name]['color']
+        axes.scatter(
             [x],
             [y],
             s=size[name] ** 2,
             marker=marker.shape,
-            facecolors=colours[name] if marker.filled else 'none',
-            edgecolors='white' if marker.filled else colours[name],
+            facecolors=colour if marker.filled else 'none',
+            edgecolors='white' if marker.filled else colour,
             linewidths=marker.edge,
             zorder=4,
             clip_on=False,
@@ -217,20 +235,8 @@ def mark(
         )
 
 
-def _add_panel_legend(figure: Figure, ax: Axes, legend: Legend) -> None:
-    """Below the label of the horizontal axis, whatever the axes' height."""
-    # In the middle of the panel, which the numbers on the left are part of.
-    shift = ScaledTranslation(-_TICKS_WIDTH / 2, -_AXIS_HEIGHT, figure.dpi_scale_trans)
-    ax.legend(
-        loc='upper center',
-        bbox_to_anchor=(0.5, 0.0),
-        bbox_transform=ax.transAxes + shift,
-        **legend.arguments,
-    )
-
-
-def marker_sample(text: str, marker: Marker) -> Line2D:
-    """A marker without a line, for the legend; grey, as it is of no condition."""
+def _marker_sample(text: str, marker: Marker) -> Line2D:
+    """A marker for the legend; grey, as it is of no condition."""
     return Line2D(
         [],
         [],
@@ -242,3 +248,52 @@ def marker_sample(text: str, marker: Marker) -> Line2D:
         markeredgecolor='white' if marker.filled else _NEUTRAL,
         markeredgewidth=marker.edge,
     )
+
+
+def _line_samples(
+    texts: Mapping[str, str], styles: Mapping[str, dict[str, Any]], width: float
+) -> list[Line2D]:
+    """Lines for a legend of that width in inches."""
+    return [
+        Line2D([], [], label=_wrapped(literal(text), width), **styles[name])
+        for name, text in texts.items()
+    ]
+
+
+def _wrapped(text: str, width: float) -> str:
+    """Text broken into lines that fit beside a line sample, with plain spaces."""
+    font = FontProperties(size=_TEXT_SIZE)
+    needed = text_to_path.get_text_width_height_descent(text, font, False)[0]
+    room = (width - 2 * _MARGIN) * 72 - (_SAMPLE_LENGTH + _SAMPLE_GAP) * _TEXT_SIZE
+    if needed > room:
+        # A tenth less than the share that fits: letters differ in width.
+        text = textwrap.fill(text, max(8, int(0.9 * len(text) * room / needed)))
+    return text.replace('\xa0', ' ')
+
+
+def _add_panel_legend(
+    figure: Figure, axes: Axes, handles: list[Line2D], width: float
+) -> float:
+    """Below the label of the horizontal axis, whatever the axes' height."""
+    # In the middle of the panel, which the numbers on the left are part of.
+    shift = ScaledTranslation(-_TICKS_WIDTH / 2, -_AXIS_HEIGHT, figure.dpi_scale_trans)
+    place = dict(
+        loc='upper center',
+        bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=axes.transAxes + shift,
+    )
+    return _add_legend(axes, handles, width, place)
+
+
+def _add_legend(
+    owner: Axes | Figure, handles: list[Line2D], width: float, place: dict[str, Any]
+) -> float:
+    """Add a legend with as few rows as fit the width; returns its height. Inches."""
+    for rows in range(1, len(handles) + 1):
+        columns = math.ceil(len(handles) / rows)
+        legend = owner.legend(handles=handles, ncols=columns, **place, **_LEGEND)
+        size = legend.get_window_extent()
+        if columns == 1 or size.width <= width * _DPI:
+            break
+        legend.remove()
+    return size.height / _DPI

@@ -1,9 +1,7 @@
 """Plots of evaluation curves: threshold-F_beta and precision-recall.
 
-All plotting functions are pure: they return a new
-:class:`~matplotlib.figure.Figure` and know nothing of pyplot, so that they can
-be called inside a training process and without a display, and leave no figure
-behind.
+All return a new :class:`~matplotlib.figure.Figure` without pyplot's state, so that
+they can be called inside a training process and without a display.
 
 A condition (clean, grey, noise, patch, ...) has one colour and one line style
 throughout a figure, given by the order in which conditions are first named.
@@ -27,13 +25,10 @@ from .curve_panels import (
     Array,
     Panel,
     Point,
-    colours_of,
     conditions_of,
     draw_panels,
-    mark,
-    marker_sample,
+    literal,
 )
-from .legends import literal
 
 _SHORT_RECALL = 0.05  # a curve that ends below this gets a marker
 _UNSEEN = 5e-4  # a change of a curve by a quarter of a pixel
@@ -60,18 +55,20 @@ def plot_f_beta(
     pixel. Where no curve changes, all thresholds are shown.
 
     Args:
-        thresholds (array): (K,) thresholds of s = s_p - s_n (difference of
-            logits), K >= 2, finite, ascending or descending.
-        curves (dict): beta -> condition -> (K,) F_beta in [0, 1]. NaN leaves a
-            gap; a curve of nothing else is said to have no faces.
-        beta_areas (dict, optional): beta -> condition -> AF_beta, shown in the
-            legend. Those without a curve are not shown.
-        title (str): Title of the figure, mathtext allowed; '' for none.
-        x_limits (tuple, optional): Lowest and highest threshold shown.
+        thresholds (array): (K,) thresholds of s = s_p - s_n (difference of logits), K
+            >= 2, finite, ascending or descending.
+        curves (dict): beta -> condition -> (K,) F_beta in [0, 1]. NaN leaves a gap; a
+            curve of nothing else is said to have no faces.
+        beta_areas (dict, optional): beta -> condition -> AF_beta, shown in the legend.
+            Those without a curve are not shown. Defaults to None.
+        title (str): Title of the figure, mathtext allowed; '' for none. Defaults to
+            'Threshold-$F_\\beta$ curves'.
+        x_limits (tuple, optional): Lowest and highest threshold shown. Defaults to
+            None.
 
     Returns:
-        Figure: 1200 pixels wide at its own resolution. The lines of its axes
-        are the curves, in the order of the conditions of that panel.
+        Figure: 1200 pixels wide at its own resolution. The lines of its axes are the
+        curves, in the order of the conditions of that panel.
 
     Raises:
         ValueError: If there is no curve, a curve is not as long as
@@ -98,6 +95,7 @@ def plot_f_beta(
         title=title,
         x_label=r'threshold of $s = s_p - s_n$',
         y_label=r'$F_\beta$  (lower: better attack)',
+        notes={},
     )
     for ax in axes:
         ax.set_xlim(*shown)
@@ -119,21 +117,22 @@ def plot_precision_recall(
     at its end by an open square: its line alone might not be seen.
 
     Args:
-        curves (dict): subset -> condition -> (recall, precision), each (K,) in
-            [0, 1] or NaN. K may differ between curves. Note the order:
-            :func:`~mmdet_facepatch.evaluation.precision_recall_at`
-            returns precision first.
-        average_precision (dict, optional): subset -> condition -> AP, shown in
-            the legend. Those without a curve are not shown.
-        points (dict, optional): subset -> condition -> (recall, precision),
-            drawn as a dot. Those without a curve, and NaN, are not shown.
-        title (str): Title of the figure, mathtext allowed; '' for none.
-        point_label (str): What the points are, for the legend.
+        curves (dict): subset -> condition -> (recall, precision), each (K,) in [0, 1]
+            or NaN. K may differ between curves. Note the order:
+            :func:`~mmdet_facepatch.evaluation.precision_recall_at` returns precision
+            first.
+        average_precision (dict, optional): subset -> condition -> AP, shown in the
+            legend. Those without a curve are not shown. Defaults to None.
+        points (dict, optional): subset -> condition -> (recall, precision), drawn as a
+            dot. Those without a curve, and NaN, are not shown. Defaults to None.
+        title (str): Title of the figure, mathtext allowed; '' for none. Defaults to
+            'Precision and recall'.
+        point_label (str): What the points are, for the legend. Defaults to 'at the
+            calibrated $\\delta$'.
 
     Returns:
-        Figure: 1200 pixels wide at its own resolution. The lines of its axes
-        are the curves, in the order of the conditions of that panel; markers
-        are collections.
+        Figure: 1200 pixels wide at its own resolution. The lines of its axes are the
+        curves, in the order of the conditions of that panel; markers are collections.
 
     Raises:
         ValueError: If there is no curve, recall and precision differ in
@@ -142,32 +141,22 @@ def plot_precision_recall(
     """
     _check_curves(curves, 'subset')
     panels = [
-        _pr_panel(subset, by_condition, (average_precision or {}).get(subset))
+        _pr_panel(
+            subset,
+            by_condition,
+            (average_precision or {}).get(subset),
+            (points or {}).get(subset, {}),
+        )
         for subset, by_condition in curves.items()
     ]
-    dots = [
-        _dots(panel, (points or {}).get(subset, {}))
-        for subset, panel in zip(curves, panels, strict=True)
-    ]
-    ends = [_short_ends(panel) for panel in panels]
-    notes = []
-    if any(dots):
-        notes.append(marker_sample(point_label, DOT))
-    if any(ends):
-        text = f'end of a curve with recall below {_SHORT_RECALL:g}'
-        notes.append(marker_sample(text, END))
-    figure, axes = draw_panels(
-        panels,
-        title=title,
-        x_label='recall',
-        y_label='precision',
-        notes=notes,
-    )
-    colours = colours_of(panels)
-    for ax, at_points, at_ends in zip(axes, dots, ends, strict=True):
-        ax.set_xlim(-ROOM, 1 + ROOM)
-        mark(ax, at_ends, colours, END)
-        mark(ax, at_points, colours, DOT)
+    notes = {}
+    if any(panel.dots for panel in panels):
+        notes[point_label] = DOT
+    if any(panel.ends for panel in panels):
+        notes[f'end of a curve with recall below {_SHORT_RECALL:g}'] = END
+    figure, all_axes = draw_panels(panels, title, 'recall', 'precision', notes)
+    for axes in all_axes:
+        axes.set_xlim(-ROOM, 1 + ROOM)
     return figure
 
 
@@ -189,28 +178,39 @@ def _f_beta_panel(
         texts[condition] = condition + _number('AF', areas, condition)
         if np.isnan(scores).all():
             texts[condition] += ', no faces'
-    return Panel(rf'$\beta$ = {beta:g}', lines, texts)
+    return Panel(rf'$\beta$ = {beta:g}', lines, texts, {}, {})
 
 
 def _pr_panel(
     subset: str,
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     areas: Mapping[str, float] | None,
+    points: Mapping[str, Point],
 ) -> Panel:
-    lines, texts = {}, {}
+    lines, texts, dots, ends = {}, {}, {}, {}
     for condition, (recall, precision) in curves.items():
         name = f'of {condition!r} on {subset!r}'
         x = _vector(recall, f'recall {name}', share=True)
         y = _vector(precision, f'precision {name}', share=True)
         _check_length(f'recall {name}', x, 'its precision', y)
         there = ~np.isnan(x) & ~np.isnan(y)
-        lines[condition] = (x[there], y[there])
+        x_there, y_there = lines[condition] = (x[there], y[there])
         texts[condition] = condition + _number('AP', areas, condition)
         if not there.any():
             # Recall is a share of the faces, precision of the detections.
             lacking = 'faces' if np.isnan(x).all() else 'detections'
             texts[condition] += f', no {lacking}'
-    return Panel(literal(subset), lines, texts)
+        elif x_there.max() < _SHORT_RECALL:
+            last = np.flatnonzero(x_there == x_there.max())[-1]
+            ends[condition] = (float(x_there[last]), float(y_there[last]))
+        if condition in points:
+            name = f'point {name}'
+            point = _vector(points[condition], name, share=True)
+            if len(point) != 2:
+                raise ValueError(f'{name} must be (recall, precision), got {point}')
+            if not np.isnan(point).any():
+                dots[condition] = (float(point[0]), float(point[1]))
+    return Panel(literal(subset), lines, texts, dots, ends)
 
 
 def _number(what: str, values: Mapping[str, float] | None, condition: str) -> str:
@@ -243,30 +243,6 @@ def _flat_start(y: Array) -> int:
     # Compared with the end, not step by step: a slow drift adds up.
     left = ~np.isclose(y, y[0], rtol=0, atol=_UNSEEN, equal_nan=True)
     return int(left.argmax()) - 1 if left.any() else len(y) - 1
-
-
-def _dots(panel: Panel, points: Mapping[str, Point]) -> dict[str, Point]:
-    """The points of the conditions that have a line, checked."""
-    dots = {}
-    for condition in panel.lines:
-        if condition in points:
-            name = f'point of {condition!r} on {panel.title!r}'
-            point = _vector(points[condition], name, share=True)
-            if len(point) != 2:
-                raise ValueError(f'{name} must be (recall, precision), got {point}')
-            if not np.isnan(point).any():
-                dots[condition] = (float(point[0]), float(point[1]))
-    return dots
-
-
-def _short_ends(panel: Panel) -> dict[str, Point]:
-    """Where the curves end that never reach the least recall."""
-    ends = {}
-    for condition, (recall, precision) in panel.lines.items():
-        if len(recall) and recall.max() < _SHORT_RECALL:
-            last = len(recall) - 1 - int(recall[::-1].argmax())
-            ends[condition] = (float(recall[last]), float(precision[last]))
-    return ends
 
 
 # --- Checks ------------------------------------------------------------------

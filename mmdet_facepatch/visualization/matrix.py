@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -21,14 +20,14 @@ def plot_matrix(
     """Draw a matrix with its numbers written into the cells.
 
     Args:
-        values (array): (R, C) numbers from 0 on; NaN is drawn as a blank cell
-            with a dash.
+        values (array): (R, C) numbers from 0 on; NaN is drawn as a blank cell with a
+            dash.
         rows (list[str]): R names.
         columns (list[str]): C names.
         title (str): Above the matrix.
         label (str): What the colour means, with its unit.
-        high (float, optional): Value of the darkest colour; by default the
-            largest that there is.
+        high (float, optional): Value of the darkest colour; by default the largest that
+            there is.
 
     Returns:
         Figure: Without pyplot's state, see
@@ -50,7 +49,6 @@ def plot_matrix(
         dpi=150,
         layout='constrained',
     )
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     drawn = axes.imshow(matrix, cmap='Blues', vmin=0, vmax=top, aspect='auto')
     for (row, column), value in np.ndenumerate(matrix):

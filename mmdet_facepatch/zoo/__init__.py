@@ -15,14 +15,16 @@ from typing import Any
 import torch
 from mmengine.runner import CheckpointLoader
 
-from ..files import write_atomically
-from ..weights import SafeCheckpointLoader, read_checkpoint
+from ..utils.files import write_atomically
+from ..utils.safe_loading import SafeCheckpointLoader, read_checkpoint
 
 SCHEME = 'facepatch://'
 FOLDER = Path(__file__).parent
-#: Finished patches, with manifests; :mod:`mmdet_facepatch.results.publish`.
+#: Finished patches, with manifests; :mod:`mmdet_facepatch.experiments.publish`.
 PATCHES = FOLDER / 'patches'
 DIGESTS = 'sha256.json'
+#: What all of the weights detect.
+CLASSES = ('face',)
 
 
 def names() -> list[str]:
@@ -34,34 +36,63 @@ def checkpoint_path(name: str) -> Path:
     """File of one of the package's weights.
 
     Args:
-        name: ``facepatch://NAME``, or NAME alone.
+        name (str): ``facepatch://NAME``, also with a slash at the end, or NAME alone.
 
     Returns:
-        Its path.
+        Path: Its path.
 
     Raises:
         FileNotFoundError: If the package has no such weights.
     """
-    stem = name.removeprefix(SCHEME)
+    stem = name.removeprefix(SCHEME).removesuffix('/')
     if stem not in names():
         raise FileNotFoundError(
             f'{SCHEME}{stem}: no such weights; the package has '
-            f'{", ".join(names()) or "none"}')
+            f'{", ".join(names()) or "none"}'
+        )
     return FOLDER / f'{stem}.pth'
 
 
-def save_checkpoint(state_dict: dict[str, torch.Tensor], path: Path,
-                    meta: dict[str, Any]) -> None:
+def config_path(name: str) -> Path:
+    """Config of the detector that one of the package's weights fits.
+
+    Args:
+        name (str): ``facepatch://NAME``, or NAME alone.
+
+    Returns:
+        Path: ``configs/NAME.py``, as installed or in a checkout.
+
+    Raises:
+        FileNotFoundError: If the package has no such weights, or its configs are
+            missing.
+    """
+    file = Path('configs', f'{checkpoint_path(name).stem}.py')
+    package = FOLDER.parent
+    for root in (package / '.mim', package.parent):
+        if (root / file).is_file():
+            return root / file
+    raise FileNotFoundError(
+        f'{package / ".mim" / file} is missing; install the package again'
+    )
+
+
+def save_checkpoint(
+    state_dict: dict[str, torch.Tensor], path: Path, meta: dict[str, Any]
+) -> None:
     """Write weights as the package ships them: float16, nothing to unpickle.
 
     Args:
-        state_dict: Weights and buffers by name; floats become float16, which
-            keeps 11 bits of each.
-        path: File to write.
-        meta: Strings and numbers about the weights.
+        state_dict (dict[str, torch.Tensor]): Weights and buffers by name; floats become
+            float16, which keeps 11 bits of each.
+        path (Path): File to write.
+        meta (dict[str, Any]): Strings and numbers about the weights.
     """
-    half = {key: value.detach().cpu().half() if value.is_floating_point()
-            else value.detach().cpu() for key, value in state_dict.items()}
+    half = {
+        key: value.detach().cpu().half()
+        if value.is_floating_point()
+        else value.detach().cpu()
+        for key, value in state_dict.items()
+    }
     part = path.with_suffix('.part')
     torch.save(dict(state_dict=half, meta=meta), part)
     part.replace(path)
@@ -89,22 +120,25 @@ def _check_digest(path: Path) -> None:
         raise ValueError(
             f'{path} has the SHA-256 {found}, but {DIGESTS} beside it says '
             f'{expected}: the file is damaged or is not the published one; install '
-            'the package again')
+            'the package again'
+        )
 
 
 # With MMEngine's too: mmdet's init_detector takes it.
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
 @SafeCheckpointLoader.register_scheme(prefixes=SCHEME)
-def load_from_zoo(filename: str, map_location: Any = None,
-                  **kwargs: Any) -> dict[str, Any]:
+def load_from_zoo(
+    filename: str, map_location: Any = None, **kwargs: Any
+) -> dict[str, Any]:
     """Loader of ``facepatch://NAME`` for mmengine, without unpickling code.
 
     Args:
-        filename: ``facepatch://NAME``.
-        map_location: As in :func:`torch.load`.
+        filename (str): ``facepatch://NAME``.
+        map_location (Any): As in :func:`torch.load`. Defaults to None.
 
     Returns:
-        ``state_dict`` in float32, and ``meta``.
+        dict[str, Any]: ``state_dict`` in float32, and ``meta``, with ``dataset_meta``
+        as mmdet's inferencers look for it.
 
     Raises:
         FileNotFoundError: If the package has no such weights.
@@ -115,5 +149,7 @@ def load_from_zoo(filename: str, map_location: Any = None,
     checkpoint = read_checkpoint(path, map_location)
     checkpoint['state_dict'] = {
         key: value.float() if value.is_floating_point() else value
-        for key, value in checkpoint['state_dict'].items()}
+        for key, value in checkpoint['state_dict'].items()
+    }
+    checkpoint['meta']['dataset_meta'] = dict(classes=CLASSES)
     return checkpoint

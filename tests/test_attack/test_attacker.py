@@ -25,8 +25,7 @@ from mmdet_facepatch.attack.attacker import _reduce, all_faces
 def sample(boxes, ignored=()):
     data = DetDataSample(metainfo=dict(img_shape=(64, 64), ori_shape=(64, 64)))
     data.gt_instances = InstanceData(bboxes=torch.tensor(boxes).reshape(-1, 4))
-    data.ignored_instances = InstanceData(
-        bboxes=torch.tensor(ignored).reshape(-1, 4))
+    data.ignored_instances = InstanceData(bboxes=torch.tensor(ignored).reshape(-1, 4))
     return data
 
 
@@ -41,30 +40,32 @@ def detector(tiny_sln_config):
 
 def attacker(detector, **kwargs):
     options = dict(
-        type='PatchAttacker', detector=detector,
+        type='PatchAttacker',
+        detector=detector,
         patch=dict(type='UniversalPatch', size=12),
-        sample_set=dict(type='PatchIoUSampleSet', iou_thr=0.3))
+        sample_set=dict(type='PatchIoUSampleSet', face_iou_thr=0.3),
+    )
     return MODELS.build({**options, **kwargs})
 
 
 def batch():
     generator = torch.Generator().manual_seed(1)
-    images = [torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8,
-                            generator=generator) for _ in range(2)]
-    samples = [sample([[8., 8., 28., 28.], [30., 30., 60., 60.]]), sample([])]
+    images = [
+        torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8, generator=generator)
+        for _ in range(2)
+    ]
+    samples = [sample([[8.0, 8.0, 28.0, 28.0], [30.0, 30.0, 60.0, 60.0]]), sample([])]
     return dict(inputs=images, data_samples=samples)
 
 
 class TestFrozenDetector:
-
     def write(self, tmp_path, config, detector):
         Config(dict(model=config)).dump(tmp_path / 'tiny.py')
         torch.save(dict(state_dict=detector.state_dict()), tmp_path / 'tiny.pth')
         return str(tmp_path / 'tiny.py'), str(tmp_path / 'tiny.pth')
 
     def test_is_loaded_and_frozen(self, tmp_path, tiny_sln_config, detector):
-        built = build_frozen_detector(
-            *self.write(tmp_path, tiny_sln_config, detector))
+        built = build_frozen_detector(*self.write(tmp_path, tiny_sln_config, detector))
         assert not built.training
         assert not any(p.requires_grad for p in built.parameters())
         assert detector_digest(built) == detector_digest(detector.eval())
@@ -78,9 +79,13 @@ class TestFrozenDetector:
         torch.save(dict(state_dict=state), checkpoint)
         with pytest.raises(ValueError) as error:
             build_frozen_detector(config, checkpoint)
-        for part in (checkpoint, config, '1 missing (bbox_head.conv_cls.bias)',
-                     '1 unexpected (extra)',
-                     '1 of another shape (bbox_head.conv_reg.bias)'):
+        for part in (
+            checkpoint,
+            config,
+            '1 missing (bbox_head.conv_cls.bias)',
+            '1 unexpected (extra)',
+            '1 of another shape (bbox_head.conv_reg.bias)',
+        ):
             assert part in str(error.value)
 
     def test_names_of_older_versions(self, tmp_path):
@@ -98,9 +103,12 @@ model = dict(
 """)
         with DefaultScope.overwrite_default_scope('mmdet'):
             state = MODELS.build(Config.fromfile(config).model).state_dict()
-        old = {key.replace('conv_cls', 'fcos_cls').replace('conv_reg', 'fcos_reg')
-               .replace('conv_centerness', 'fcos_centerness'): value
-               for key, value in state.items()}
+        old = {
+            key.replace('conv_cls', 'fcos_cls')
+            .replace('conv_reg', 'fcos_reg')
+            .replace('conv_centerness', 'fcos_centerness'): value
+            for key, value in state.items()
+        }
         assert old.keys() != state.keys()
         torch.save(dict(state_dict=old), tmp_path / 'old.pth')
         loaded = build_frozen_detector(str(config), str(tmp_path / 'old.pth'))
@@ -117,8 +125,9 @@ model = dict(
     def test_digest_sees_weights_buffers_and_names(self, detector):
         digest = detector_digest(detector)
         for change in (
-                lambda m: m.bbox_head.conv_cls.bias.data.add_(1e-6),
-                lambda m: next(m.buffers()).add_(1)):
+            lambda m: m.bbox_head.conv_cls.bias.data.add_(1e-6),
+            lambda m: next(m.buffers()).add_(1),
+        ):
             other = copy.deepcopy(detector)
             change(other)
             assert detector_digest(other) != digest
@@ -143,7 +152,6 @@ model = dict(
 
 
 class TestMergeBatchNorms:
-
     def build(self, order):
         generator = torch.Generator().manual_seed(0)
         module = ConvModule(3, 3, 3, norm_cfg=dict(type='BN'), order=order)
@@ -179,11 +187,16 @@ class TestMergeBatchNorms:
         merged, _, calls = self.run(merge_batch_norms(module))
         assert torch.equal(merged, expected) and calls == 1
 
-
-    @pytest.mark.parametrize('options', [
-        dict(conv_cfg=dict(type='ConvWS')), dict(conv_cfg=dict(type='ConvAWS')),
-        dict(conv_cfg=dict(type='Conv2dAdaptivePadding'), stride=2),
-        dict(conv_cfg=dict(type='deconv')), dict(with_spectral_norm=True)])
+    @pytest.mark.parametrize(
+        'options',
+        [
+            dict(conv_cfg=dict(type='ConvWS')),
+            dict(conv_cfg=dict(type='ConvAWS')),
+            dict(conv_cfg=dict(type='Conv2dAdaptivePadding'), stride=2),
+            dict(conv_cfg=dict(type='deconv')),
+            dict(with_spectral_norm=True),
+        ],
+    )
     def test_other_convolutions_are_left_alone(self, options):
         torch.manual_seed(0)
         module = ConvModule(3, 4, 3, norm_cfg=dict(type='BN'), **options)
@@ -195,7 +208,6 @@ class TestMergeBatchNorms:
 
 
 class TestPatchAttacker:
-
     def test_only_the_patch_is_trained_and_saved(self, detector):
         model = attacker(detector)
         assert [name for name, _ in model.named_parameters()] == ['patch.pixels']
@@ -249,15 +261,20 @@ class TestPatchAttacker:
             numeric = (losses[0] - losses[1]) / 0.04
             exact = (gradient * direction).sum().item()
             assert numeric == pytest.approx(
-                exact, rel=0.05, abs=0.02 * gradient.norm().item())
+                exact, rel=0.05, abs=0.02 * gradient.norm().item()
+            )
 
     def test_patch_is_rgb_and_images_are_bgr(self, detector):
-        red = dict(type='UniversalPatch', size=4,
-                   init=dict(type='constant', value=[1.0, 0.0, 0.0]))
+        red = dict(
+            type='UniversalPatch',
+            size=4,
+            init=dict(type='constant', value=[1.0, 0.0, 0.0]),
+        )
         for order, channel in (('bgr', 2), ('rgb', 0)):
             model = attacker(detector, patch=red, channel_order=order)
             images, squares = model.paste(
-                [torch.zeros(3, 64, 64)], [torch.tensor([[8., 8., 28., 28.]])])
+                [torch.zeros(3, 64, 64)], [torch.tensor([[8.0, 8.0, 28.0, 28.0]])]
+            )
             x1, y1, x2, y2 = squares[0][0].tolist()
             inside = images[0][:, y1:y2, x1:x2]
             assert (inside[channel] == 255).all()
@@ -275,12 +292,16 @@ class TestPatchAttacker:
         assert torch.equal(model.patch.pixels, before)
 
     def test_ignored_faces_get_a_patch_and_empty_boxes_none(self):
-        faces = all_faces(sample([[0., 0., 4., 4.], [3., 3., 3., 9.]],
-                                 [[5., 5., 9., 9.]]))
+        faces = all_faces(
+            sample([[0.0, 0.0, 4.0, 4.0], [3.0, 3.0, 3.0, 9.0]], [[5.0, 5.0, 9.0, 9.0]])
+        )
         assert faces.tolist() == [[0, 0, 4, 4], [5, 5, 9, 9]]
 
     def test_of_several_classes_one_gets_patches(self, detector):
-        data = sample([[8., 8., 28., 28.], [30., 30., 60., 60.]], [[2., 40., 12., 50.]])
+        data = sample(
+            [[8.0, 8.0, 28.0, 28.0], [30.0, 30.0, 60.0, 60.0]],
+            [[2.0, 40.0, 12.0, 50.0]],
+        )
         data.gt_instances.labels = torch.tensor([0, 3])
         data.ignored_instances.labels = torch.tensor([3])
         assert all_faces(data, 0).tolist() == [[8, 8, 28, 28]]
@@ -314,9 +335,13 @@ class TestPatchAttacker:
         with pytest.raises(RuntimeError, match='has changed.*, neck, neck.*in train'):
             model.check_detector()
 
-    @pytest.mark.parametrize('sample_set', [
-        dict(type='PatchIoUSampleSet', iou_thr=0.3),
-        dict(type='PatchScoreSampleSet', score_thr=0.5)])
+    @pytest.mark.parametrize(
+        'sample_set',
+        [
+            dict(type='PatchIoUSampleSet', face_iou_thr=0.3),
+            dict(type='PatchScoreSampleSet', score_thr=0.5),
+        ],
+    )
     def test_a_detector_without_numbers_is_no_empty_set(self, detector, sample_set):
         """NaN scores exceed no threshold; the loss tells all the same."""
         model = attacker(detector, sample_set=sample_set)
@@ -335,7 +360,6 @@ class TestPatchAttacker:
 
 
 class TestEnsemble:
-
     def other(self, tiny_sln_config):
         torch.manual_seed(7)
         other = MODELS.build(copy.deepcopy(tiny_sln_config))
@@ -352,8 +376,11 @@ class TestEnsemble:
         other = self.other(tiny_sln_config)
         Config(dict(model=tiny_sln_config)).dump(tmp_path / 'tiny.py')
         torch.save(dict(state_dict=other.state_dict()), tmp_path / 'tiny.pth')
-        weighted = dict(config=str(tmp_path / 'tiny.py'), weight=0.5,
-                        checkpoint=str(tmp_path / 'tiny.pth'))
+        weighted = dict(
+            config=str(tmp_path / 'tiny.py'),
+            weight=0.5,
+            checkpoint=str(tmp_path / 'tiny.pth'),
+        )
         both, gradient = self.gradient(attacker([detector, weighted]))
         first, first_gradient = self.gradient(attacker(detector))
         second, second_gradient = self.gradient(attacker(other))

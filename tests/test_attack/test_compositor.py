@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.registry import TASK_UTILS
 
-from mmdet_facepatch.attack import compositor
+from mmdet_facepatch.attack import paste_copies
 from mmdet_facepatch.attack.compositor import PatchCompositor, paste_patch
 from mmdet_facepatch.attack.paste_plan import plan_paste, visible_rectangles
-from mmdet_facepatch.attack.resampling import area_taps, resize_area
+from mmdet_facepatch.attack.patch.resampling import area_taps, resize_area
 
 
 @lru_cache
@@ -144,18 +144,27 @@ def test_visible_rectangles_exact():
     #   . . 1 1
     boxes = [[1, 0, 3, 2], [2, 1, 5, 3], [2, 1, 2, 3], [9, 9, 11, 11]]
     assert rectangles_of(boxes, 3, 4) == [
-        [1, 0, 2, 1, 0], [1, 1, 1, 1, 0], [2, 1, 2, 2, 1]]
+        [1, 0, 2, 1, 0],
+        [1, 1, 1, 1, 0],
+        [2, 1, 2, 2, 1],
+    ]
 
 
 def test_patch_that_nothing_covers_is_one_rectangle():
     assert rectangles_of([[1, 2, 5, 9], [6, 0, 8, 30]], 20, 10) == [
-        [1, 2, 4, 7, 0], [6, 0, 2, 20, 1]]
+        [1, 2, 4, 7, 0],
+        [6, 0, 2, 20, 1],
+    ]
 
 
 def test_patch_in_the_middle_of_another_leaves_a_frame():
     assert rectangles_of([[0, 0, 5, 5], [1, 1, 4, 4]], 5, 5) == [
-        [0, 0, 5, 1, 0], [0, 1, 1, 3, 0], [0, 4, 5, 1, 0], [4, 1, 1, 3, 0],
-        [1, 1, 3, 3, 1]]
+        [0, 0, 5, 1, 0],
+        [0, 1, 1, 3, 0],
+        [0, 4, 5, 1, 0],
+        [4, 1, 1, 3, 0],
+        [1, 1, 3, 3, 1],
+    ]
 
 
 def test_visible_rectangles_do_not_wrap_around_rows():
@@ -174,12 +183,12 @@ def test_rectangles_tile_what_a_painter_leaves(seed, count):
     boxes = np.concatenate([low, low + rng.integers(0, 9, (count, 2))], axis=1)
     painted = np.full((10, 13), -1)
     for face, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
-        painted[max(y1, 0):max(y2, 0), max(x1, 0):max(x2, 0)] = face
+        painted[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = face
     tiled = np.full_like(painted, -1)
     for x, y, width, height, face in rectangles_of(boxes, 10, 13):
-        assert (tiled[y:y + height, x:x + width] == -1).all()
+        assert (tiled[y : y + height, x : x + width] == -1).all()
         assert min(width, height) >= 1 and x + width <= 13 and y + height <= 10
-        tiled[y:y + height, x:x + width] = face
+        tiled[y : y + height, x : x + width] = face
     np.testing.assert_array_equal(tiled, painted)
 
 
@@ -202,10 +211,13 @@ def test_plan_renders_only_what_shows_of_a_large_patch():
 def paste_both_ways(images, patch, boxes, weights, parts, chunk_size):
     """Outputs and gradients with rectangles copied by view, then by index."""
     results = []
-    for pixels, way in ((0, compositor._ByView), (2**62, compositor._ByIndex)):
-        with mock.patch.object(compositor, '_PIXELS_FOR_VIEWS', pixels), \
-                mock.patch.object(way, 'paste', autospec=True,
-                                  side_effect=way.paste) as used:
+    for pixels, way in ((0, paste_copies._ByView), (2**62, paste_copies._ByIndex)):
+        with (
+            mock.patch.object(paste_copies, '_PIXELS_FOR_VIEWS', pixels),
+            mock.patch.object(
+                way, 'paste', autospec=True, side_effect=way.paste
+            ) as used,
+        ):
             leaves = [tensor.clone().requires_grad_() for tensor in (patch, *images)]
             outs = paste_patch(leaves[1:], leaves[0], boxes, chunk_size, parts)
             torch.autograd.backward(outs, weights)
@@ -216,8 +228,11 @@ def paste_both_ways(images, patch, boxes, weights, parts, chunk_size):
 
 
 @settings(deadline=None)
-@given(seed=st.integers(0, 2**16), chunk_size=st.sampled_from([1, 30, 2**16]),
-       cut=st.booleans())
+@given(
+    seed=st.integers(0, 2**16),
+    chunk_size=st.sampled_from([1, 30, 2**16]),
+    cut=st.booleans(),
+)
 def test_copies_by_index_equal_copies_by_view(seed, chunk_size, cut):
     images = [rand(3, 20, 31, seed=seed), rand(3, 17, 9, seed=seed + 1)]
     weights = [rand(*image.shape, seed=seed + 2) for image in images]
@@ -226,9 +241,11 @@ def test_copies_by_index_equal_copies_by_view(seed, chunk_size, cut):
     if cut:
         parts = [
             torch.cat([b[:, :2], torch.maximum(b[:, 2:] - 2, b[:, :2])], dim=1)
-            for b in boxes]
+            for b in boxes
+        ]
     by_view, by_index = paste_both_ways(
-        images, rand(3, 12, 10), boxes, weights, parts, chunk_size)
+        images, rand(3, 12, 10), boxes, weights, parts, chunk_size
+    )
     for ours, other in zip(by_view, by_index, strict=True):
         torch.testing.assert_close(ours, other)
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
 
-from mmdet_facepatch.attack import PastePatch
-from mmdet_facepatch.attack.face_crop import crop_square, dataset_face
-from mmdet_facepatch.attack.patch import initial_pixels
-from mmdet_facepatch.attack.resampling import resize_area
+from mmdet_facepatch.attack.patch.face_crop import crop_square, dataset_face
+from mmdet_facepatch.attack.patch.resampling import resize_area
+from mmdet_facepatch.attack.patch.universal_patch import initial_pixels
+from mmdet_facepatch.datasets import PastePatch
 
 ANNOTATION = """\
 0--Parade/a.png
@@ -42,8 +42,13 @@ def dataset(tmp_path: Path, picture: np.ndarray) -> dict:
         path.parent.mkdir(parents=True)
         cv2.imwrite(str(path), picture[..., ::-1])
     (tmp_path / 'gt.txt').write_text(ANNOTATION)
-    return dict(type='WiderFaceDataset', data_root=str(tmp_path), ann_file='gt.txt',
-                data_prefix=dict(img='images/'), pipeline=[dict(type='Unknown')])
+    return dict(
+        type='WiderFaceDataset',
+        data_root=str(tmp_path),
+        ann_file='gt.txt',
+        data_prefix=dict(img='images/'),
+        pipeline=[dict(type='Unknown')],
+    )
 
 
 def as_pixels(picture):
@@ -54,22 +59,23 @@ def as_pixels(picture):
 def test_square_about_the_centre_of_the_box():
     image = np.arange(6 * 8).reshape(6, 8, 1)
     # 4 x 2 at (2, 2): 4 x 4 about (4, 3).
-    np.testing.assert_array_equal(
-        crop_square(image, [2, 2, 6, 4]), image[1:5, 2:6])
+    np.testing.assert_array_equal(crop_square(image, [2, 2, 6, 4]), image[1:5, 2:6])
     # Half a pixel off: 3 x 2 is 3 x 3 about (3.5, 3), from row 2 = floor(3 - 1.5 + .5).
+    np.testing.assert_array_equal(crop_square(image, [2, 2, 5, 4]), image[2:5, 2:5])
     np.testing.assert_array_equal(
-        crop_square(image, [2, 2, 5, 4]), image[2:5, 2:5])
-    np.testing.assert_array_equal(
-        crop_square(image, [2.2, 2.2, 2.4, 2.3]), image[2:3, 2:3])
+        crop_square(image, [2.2, 2.2, 2.4, 2.3]), image[2:3, 2:3]
+    )
 
 
 def test_border_is_repeated():
     image = np.arange(9).reshape(3, 3, 1)
     np.testing.assert_array_equal(
-        crop_square(image, [-1, 0, 1, 2])[..., 0], [[0, 0], [3, 3]])
+        crop_square(image, [-1, 0, 1, 2])[..., 0], [[0, 0], [3, 3]]
+    )
     np.testing.assert_array_equal(
         crop_square(image, [2, 1, 3, 5])[..., 0],
-        [[4, 5, 5, 5], [7, 8, 8, 8], [7, 8, 8, 8], [7, 8, 8, 8]])
+        [[4, 5, 5, 5], [7, 8, 8, 8], [7, 8, 8, 8], [7, 8, 8, 8]],
+    )
 
 
 @given(st.integers(-9, 15), st.integers(-9, 15), st.integers(1, 20), st.integers(1, 20))
@@ -87,7 +93,8 @@ def test_crop_equals_that_of_a_padded_image(x, y, w, h):
     left, top = (2 * x + w - side + 1) // 2, (2 * y + h - side + 1) // 2
     padded = np.pad(image, ((50, 50), (50, 50), (0, 0)), mode='edge')
     np.testing.assert_array_equal(
-        crop, padded[50 + top : 50 + top + side, 50 + left : 50 + left + side])
+        crop, padded[50 + top : 50 + top + side, 50 + left : 50 + left + side]
+    )
 
 
 # ----------------------------------------------------------------------- data sets
@@ -106,19 +113,18 @@ def test_init_resizes_to_the_patch(dataset, picture):
     crop = torch.cat([crop, crop[..., -1:].expand(3, 12, 2)], dim=2)
     pixels = initial_pixels(4, init)
     torch.testing.assert_close(pixels, crop.view(3, 4, 3, 4, 3).mean(dim=(2, 4)))
-    torch.testing.assert_close(
-        initial_pixels(30, init), resize_area(crop, (30, 30)))
+    torch.testing.assert_close(initial_pixels(30, init), resize_area(crop, (30, 30)))
     # A patch that is no square gets the middle of it.
     torch.testing.assert_close(
-        initial_pixels((4, 2), init), resize_area(crop[..., 3:9], (4, 2)))
+        initial_pixels((4, 2), init), resize_area(crop[..., 3:9], (4, 2))
+    )
     again = initial_pixels(4, init)
     assert torch.equal(again, pixels)
     assert pixels.min() >= 0 and pixels.max() <= 1
 
 
 def test_works_wherever_an_init_does(dataset, picture):
-    init = ConfigDict(
-        type='face', dataset=dataset, img_id='0--Parade/a')
+    init = ConfigDict(type='face', dataset=dataset, img_id='0--Parade/a')
     patch = MODELS.build(ConfigDict(type='UniversalPatch', size=8, init=init))
     expected = as_pixels(picture[4:12, 10:18])
     torch.testing.assert_close(patch().detach(), expected)
@@ -128,23 +134,30 @@ def test_works_wherever_an_init_does(dataset, picture):
     assert transform.removed == 'top_half'
 
 
-def test_wrapped_data_sets_and_subsets(dataset, picture):
-    (Path(dataset['data_root']) / 'subset.txt').write_text('1--Handshaking/b.png\n')
-    subset = dict(dataset, subset_file='subset.txt')
+def test_wrapped_data_sets_and_image_lists(dataset, picture):
+    (Path(dataset['data_root']) / 'few.txt').write_text('1--Handshaking/b.png\n')
+    listed = dict(dataset, image_list='few.txt')
     with pytest.raises(ValueError, match='none of the 1 images'):
-        dataset_face(subset, '0--Parade/a')
-    both = dict(type='ConcatDataset', datasets=[
-        {k: v for k, v in d.items() if k != 'pipeline'} for d in (subset, dataset)])
+        dataset_face(listed, '0--Parade/a')
+    both = dict(
+        type='ConcatDataset',
+        datasets=[
+            {k: v for k, v in d.items() if k != 'pipeline'} for d in (listed, dataset)
+        ],
+    )
     assert torch.equal(
-        dataset_face(both, '0--Parade/a'), as_pixels(picture[4:12, 10:18]))
+        dataset_face(both, '0--Parade/a'), as_pixels(picture[4:12, 10:18])
+    )
 
 
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(img_id='0--Parade/a.png'),
-         r"img_id '0--Parade/a.png' is none of the 2 images of WiderFaceDataset.*"
-         'closest: 0--Parade/a, 1--Handshaking/b'),
+        (
+            dict(img_id='0--Parade/a.png'),
+            r"img_id '0--Parade/a.png' is none of the 2 images of WiderFaceDataset.*"
+            'closest: 0--Parade/a, 1--Handshaking/b',
+        ),
         (dict(face=4), "image '0--Parade/a' has no face 4; known: 0 to 3"),
         (dict(face=-1), 'has no face -1; known: 0 to 3'),
         (dict(face=0.0), 'has no face 0.0'),
@@ -169,11 +182,14 @@ def test_missing_image_and_missing_key(dataset):
 
 def test_real_face(widerface_root):
     dataset = dict(
-        type='WiderFaceDataset', data_root=str(widerface_root),
+        type='WiderFaceDataset',
+        data_root=str(widerface_root),
         ann_file='wider_face_split/wider_face_train_bbx_gt.txt',
-        subset_file='train_subset.txt')
-    init = dict(type='face', dataset=dataset,
-                img_id='0--Parade/0_Parade_marchingband_1_849')
+        image_list='train_subset.txt',
+    )
+    init = dict(
+        type='face', dataset=dataset, img_id='0--Parade/0_Parade_marchingband_1_849'
+    )
     pixels = initial_pixels(128, init)
     assert pixels.shape == (3, 128, 128)
     assert pixels.std() > 0.05

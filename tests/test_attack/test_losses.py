@@ -33,15 +33,21 @@ def test_plain_loss_by_hand():
     # -1/2 (log 1/2 + log 3/4) = 1/2 log 8/3
     assert loss.item() == pytest.approx(-3 * math.log(8 / 3) / 2)
     torch.testing.assert_close(
-        gradient(loss, values), torch.tensor([1.5, 1.5]).double())
+        gradient(loss, values), torch.tensor([1.5, 1.5]).double()
+    )
 
 
 @BOTH
 def test_focal_loss_by_hand(detach_weight):
     values = log_scores(0.5, 0.75)
-    loss = MODELS.build(dict(
-        type='FocalAdversarialLoss', gamma=2.0, detach_weight=detach_weight,
-        loss_weight=3.0))(values)
+    loss = MODELS.build(
+        dict(
+            type='FocalAdversarialLoss',
+            gamma=2.0,
+            detach_weight=detach_weight,
+            loss_weight=3.0,
+        )
+    )(values)
     # Weights 1/4 and 9/16; 1/2 (1/4 log 2 + 9/16 log 4/3).
     expected = (math.log(2) / 4 + 9 / 16 * math.log(4 / 3)) / 2
     assert loss.item() == pytest.approx(-3 * expected)
@@ -49,7 +55,8 @@ def test_focal_loss_by_hand(detach_weight):
     if not detach_weight:
         weights = [1 / 4 * (1 - 2 * math.log(2)), 9 / 16 * (1 - 2 * math.log(4 / 3))]
     torch.testing.assert_close(
-        gradient(loss, values), 1.5 * torch.tensor(weights).double())
+        gradient(loss, values), 1.5 * torch.tensor(weights).double()
+    )
 
 
 def test_focal_default_is_the_detached_form():
@@ -58,7 +65,8 @@ def test_focal_default_is_the_detached_form():
 
 
 @pytest.mark.parametrize(
-    ('score', 'literal_sign'), [(0.55, 1), (0.6065, 1), (0.6066, -1), (0.99, -1)])
+    ('score', 'literal_sign'), [(0.55, 1), (0.6065, 1), (0.6066, -1), (0.99, -1)]
+)
 def test_literal_gradient_changes_sign_at_exp_minus_a_half(score, literal_sign):
     """d/dS of -S^2 log S is zero at S = 0.60653; ascent goes along it."""
     values = torch.tensor([score], dtype=torch.float64, requires_grad=True)
@@ -79,8 +87,9 @@ def test_a_step_drives_scores_as_documented():
     """One step of descent on the loss: literal lifts 0.55, detached lowers it."""
     for detach_weight, lifted in ((True, False), (False, True)):
         logits = torch.tensor([0.55, 0.9]).logit().requires_grad_()
-        loss = MODELS.build(dict(
-            type='FocalAdversarialLoss', detach_weight=detach_weight))
+        loss = MODELS.build(
+            dict(type='FocalAdversarialLoss', detach_weight=detach_weight)
+        )
         loss(torch.nn.functional.logsigmoid(logits)).backward()
         moved = (logits - 0.1 * logits.grad).sigmoid()
         assert (moved[0] > 0.55).item() == lifted
@@ -92,7 +101,8 @@ def test_a_step_drives_scores_as_documented():
 def test_literal_gradient_equals_finite_differences(gamma):
     values = log_scores(0.5, 0.6, 0.61, 0.95, 0.01)
     assert torch.autograd.gradcheck(
-        lambda v: focal_adversarial_objective(v, gamma, detach_weight=False), values)
+        lambda v: focal_adversarial_objective(v, gamma, detach_weight=False), values
+    )
 
 
 def test_other_gradients_equal_finite_differences():
@@ -101,7 +111,8 @@ def test_other_gradients_equal_finite_differences():
     # The detached form is the derivative of a sum with fixed weights.
     weights = (2 * values.detach()).exp()
     expected = torch.autograd.functional.jacobian(
-        lambda v: -(weights * v).mean(), values)
+        lambda v: -(weights * v).mean(), values
+    )
     got = gradient(focal_adversarial_objective(values, 2.0, True), values)
     torch.testing.assert_close(got, expected)
 
@@ -110,8 +121,7 @@ def test_other_gradients_equal_finite_differences():
 @BOTH
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_extreme_scores_stay_finite(detach_weight, dtype):
-    values = torch.tensor([0.0, -1e-30, -200.0, -1e4], dtype=dtype,
-                          requires_grad=True)
+    values = torch.tensor([0.0, -1e-30, -200.0, -1e4], dtype=dtype, requires_grad=True)
     for objective in (
         adversarial_objective(values),
         focal_adversarial_objective(values, 2.0, detach_weight),
@@ -143,7 +153,8 @@ def test_properties_of_the_focal_objective(values, gamma):
     assert 0 <= detached <= plain
     # The order of the samples does not matter.
     torch.testing.assert_close(
-        focal_adversarial_objective(logs.flip(0), gamma), detached)
+        focal_adversarial_objective(logs.flip(0), gamma), detached
+    )
     # Every weight is at most 1, and the highest score has the largest.
     pull = -gradient(detached, logs) * len(values)
     assert (pull > 0).all() and (pull <= 1).all()
@@ -162,8 +173,9 @@ def test_gamma_zero_is_the_plain_objective(values):
 
 
 @pytest.mark.parametrize(
-    ('name', 'loss'), [('patch_score', 'AdversarialLoss'),
-                       ('patch_score_focal', 'FocalAdversarialLoss')])
+    ('name', 'loss'),
+    [('patch_score', 'AdversarialLoss'), ('patch_score_focal', 'FocalAdversarialLoss')],
+)
 def test_configs_name_set_and_loss(name, loss):
     path = Path(__file__).resolve().parents[2] / 'configs' / 'attack' / f'{name}.py'
     model = Config.fromfile(path).model

@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmdet_facepatch.attack import (
     REMOVABLE_PARTS,
-    PastePatch,
     load_patch,
     paste_patch,
     remaining_boxes,
     save_patch,
 )
-from mmdet_facepatch.attack.patch import initial_pixels
+from mmdet_facepatch.attack.patch.universal_patch import initial_pixels
+from mmdet_facepatch.datasets import PastePatch
 
 EVERY_PART = pytest.mark.parametrize('removed', REMOVABLE_PARTS)
 
@@ -69,12 +69,18 @@ def test_pixels_on_the_cut_stay():
 
 
 @EVERY_PART
-@given(st.lists(st.tuples(*[st.integers(-50, 50)] * 2, *[st.integers(0, 60)] * 2),
-                max_size=5))
+@given(
+    st.lists(
+        st.tuples(*[st.integers(-50, 50)] * 2, *[st.integers(0, 60)] * 2), max_size=5
+    )
+)
 @settings(max_examples=30, deadline=None)
 def test_pixels_go_by_their_middle(removed, rows):
-    boxes = torch.tensor(
-        [[x, y, x + w, y + h] for x, y, w, h in rows]).long().reshape(-1, 4)
+    boxes = (
+        torch.tensor([[x, y, x + w, y + h] for x, y, w, h in rows])
+        .long()
+        .reshape(-1, 4)
+    )
     remaining = remaining_boxes(boxes, removed)
     assert remaining.shape == boxes.shape
     edge, name = removed.split('_')
@@ -89,13 +95,15 @@ def test_pixels_go_by_their_middle(removed, rows):
         assert left[axis + 2] - left[axis] == len(kept)
         if kept:
             assert left[axis] - whole[axis] == kept[0]
-        assert left[1 - axis::2] == whole[1 - axis::2]
+        assert left[1 - axis :: 2] == whole[1 - axis :: 2]
 
 
 def test_opposite_halves_cover_the_whole():
     boxes = torch.tensor([[3, 4, 3 + n, 4 + n] for n in range(1, 9)])
-    for first, second, low, high in (('top_half', 'bottom_half', 1, 3),
-                                     ('left_half', 'right_half', 0, 2)):
+    for first, second, low, high in (
+        ('top_half', 'bottom_half', 1, 3),
+        ('left_half', 'right_half', 0, 2),
+    ):
         lower, upper = (remaining_boxes(boxes, name) for name in (first, second))
         overlap = upper[:, high] - lower[:, low]
         # An odd side has a middle row that either half keeps.
@@ -116,7 +124,8 @@ def test_image_shows_where_a_part_is_removed(removed):
     (out,) = paste_patch([image], patch, [boxes], parts=[parts])
     (whole,) = paste_patch([image], patch, [boxes])
     shown = torch.from_numpy(
-        np.any([inside(part, 40, 44) for part in parts.numpy()], axis=0))
+        np.any([inside(part, 40, 44) for part in parts.numpy()], axis=0)
+    )
     assert 0 < shown.sum() < (whole != image).any(0).sum()
     assert torch.equal(out[:, ~shown], image[:, ~shown])
     torch.testing.assert_close(out[:, shown], whole[:, shown])
@@ -125,11 +134,19 @@ def test_image_shows_where_a_part_is_removed(removed):
 def test_exact_small_tensor():
     patch = torch.arange(16.0).view(1, 4, 4)
     boxes = torch.tensor([[1, 0, 5, 4]])
-    (out,) = paste_patch([torch.full((1, 4, 5), 99.0)], patch, [boxes],
-                         parts=[remaining_boxes(boxes, 'top_third')])
+    (out,) = paste_patch(
+        [torch.full((1, 4, 5), 99.0)],
+        patch,
+        [boxes],
+        parts=[remaining_boxes(boxes, 'top_third')],
+    )
     # A third of 4 rows is 1.33: the first row goes.
-    assert out[0].tolist() == [[99.0] * 5, [99, 4, 5, 6, 7], [99, 8, 9, 10, 11],
-                               [99, 12, 13, 14, 15]]
+    assert out[0].tolist() == [
+        [99.0] * 5,
+        [99, 4, 5, 6, 7],
+        [99, 8, 9, 10, 11],
+        [99, 12, 13, 14, 15],
+    ]
 
 
 def test_a_patch_below_shows_through():
@@ -159,15 +176,17 @@ def test_gradient_equals_finite_differences():
     parts = remaining_boxes(boxes, 'left_third')
     assert torch.autograd.gradcheck(
         lambda *inputs: paste_patch([inputs[1]], inputs[0], [boxes], 20, [parts])[0],
-        (patch, image))
+        (patch, image),
+    )
 
 
 def test_hidden_patch_pixels_get_no_gradient():
     patch = rand(3, 12, 12).requires_grad_()
     compositor = TASK_UTILS.build(dict(type='PatchCompositor'))
     boxes = torch.tensor([[1, 1, 7, 7]])
-    (out,) = compositor([torch.zeros(3, 9, 9)], patch, [boxes],
-                        [remaining_boxes(boxes, 'right_half')])
+    (out,) = compositor(
+        [torch.zeros(3, 9, 9)], patch, [boxes], [remaining_boxes(boxes, 'right_half')]
+    )
     out.sum().backward()
     assert (patch.grad[..., 6:] == 0).all()
     assert (patch.grad[..., :6] > 0).all()
@@ -192,9 +211,13 @@ def test_unfit_parts(parts, error, message):
 def loaded(boxes=((10, 10, 34, 34), (-6, 30, 12, 50), (40, 4, 58, 22))):
     """Results as they come from the dataset and LoadImageFromFile."""
     image = np.random.default_rng(0).integers(0, 256, (48, 60, 3), np.uint8)
-    return dict(img=image, img_path='folder/a.jpg', img_shape=(48, 60),
-                ori_shape=(48, 60),
-                instances=[dict(bbox=list(box), bbox_label=0) for box in boxes])
+    return dict(
+        img=image,
+        img_path='folder/a.jpg',
+        img_shape=(48, 60),
+        ori_shape=(48, 60),
+        instances=[dict(bbox=list(box), bbox_label=0) for box in boxes],
+    )
 
 
 def noise(**options):
@@ -218,8 +241,11 @@ def test_pipeline_pastes_the_rest(removed):
     ('scale', 'expected'),
     [
         # A 40 x 90 face: the patch of 30 has its centre at (20, 15).
-        (1.0, [5, 0, 35, 30]), (0.9, [7, 2, 34, 29]), (0.8, [8, 3, 32, 27]),
-        (0.7, [10, 5, 31, 26]), (0.6, [11, 6, 29, 24]),
+        (1.0, [5, 0, 35, 30]),
+        (0.9, [7, 2, 34, 29]),
+        (0.8, [8, 3, 32, 27]),
+        (0.7, [10, 5, 31, 26]),
+        (0.6, [11, 6, 29, 24]),
     ],
 )
 def test_pipeline_shrinks_about_the_centre(scale, expected):
@@ -253,7 +279,8 @@ def test_next_patch_is_whole_again_and_a_bad_one_changes_nothing():
     transform.set_patch(initial_pixels(16, dict(type='noise', seed=3)))
     assert (transform.removed, transform.scale) == (None, 1.0)
     np.testing.assert_array_equal(
-        transform(loaded())['img'], PastePatch(noise())(loaded())['img'])
+        transform(loaded())['img'], PastePatch(noise())(loaded())['img']
+    )
     assert (twin.removed, twin.scale) == ('left_half', 0.5)
     assert twin._state.is_shared() and twin._scale.is_shared()
 
@@ -263,7 +290,8 @@ def test_condition_on_a_file(tmp_path):
     save_patch(tmp_path / 'p.npy', pixels)
     transform = PastePatch()
     transform.set_patch(
-        dict(type='file', path=str(tmp_path / 'p.npy'), removed='top_half', scale=0.9))
+        dict(type='file', path=str(tmp_path / 'p.npy'), removed='top_half', scale=0.9)
+    )
     assert torch.equal(transform.pixels, load_patch(tmp_path / 'p.npy'))
     assert (transform.removed, transform.scale) == ('top_half', 0.9)
     with pytest.raises(FileNotFoundError, match='nowhere'):
@@ -278,7 +306,8 @@ def test_condition_on_the_current_patch(patch):
     assert torch.equal(transform.pixels, current)
     assert (transform.removed, transform.scale) == (None, 1.0)
     transform.set_patch(
-        dict(type='current', removed='right_third', scale=0.7), lambda: current)
+        dict(type='current', removed='right_third', scale=0.7), lambda: current
+    )
     assert torch.equal(transform.pixels, current)
     assert (transform.removed, transform.scale) == ('right_third', 0.7)
 
@@ -318,8 +347,12 @@ class OneImage(Dataset):
 def test_living_workers_see_part_and_scale():
     transform = PastePatch(noise())
     loader = DataLoader(
-        OneImage(transform), batch_size=None, num_workers=1, persistent_workers=True,
-        multiprocessing_context='fork')
+        OneImage(transform),
+        batch_size=None,
+        num_workers=1,
+        persistent_workers=True,
+        multiprocessing_context='fork',
+    )
     assert list(loader) == [[[5, 0, 35, 30]]]
     transform.set_patch(noise(scale=0.6, removed='top_third'))
     assert list(loader) == [[[11, 12, 29, 24]]]

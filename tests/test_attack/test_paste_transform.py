@@ -8,8 +8,8 @@ import torch
 from mmdet.registry import TRANSFORMS
 from torch.utils.data import DataLoader, Dataset
 
-from mmdet_facepatch.attack.paste_transform import PastePatch
-from mmdet_facepatch.attack.patch import initial_pixels, save_patch
+from mmdet_facepatch.attack.patch.universal_patch import initial_pixels, save_patch
+from mmdet_facepatch.datasets.transforms.paste_patch import PastePatch
 
 
 def loaded(height=40, width=60, boxes=((10, 10, 26, 26),)):
@@ -85,7 +85,8 @@ def test_of_several_classes_one_gets_patches():
     before = loaded(boxes=((10, 10, 26, 26), (30, 10, 46, 26)))
     before['instances'][0]['bbox_label'] = 2
     results = PastePatch(dict(type='constant', value=0.0), label=0)(
-        copy.deepcopy(before))
+        copy.deepcopy(before)
+    )
     (x1, _, x2, _), shown = results['patch_boxes'].tolist()
     assert x1 == x2
     assert shown == [34, 10, 42, 18]

@@ -9,7 +9,7 @@ import torch
 from mmdet.registry import MODELS
 from PIL import Image
 
-from mmdet_facepatch.attack.patch import (
+from mmdet_facepatch.attack.patch.universal_patch import (
     UniversalPatch,
     check_pixels,
     initial_pixels,

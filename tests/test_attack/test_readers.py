@@ -23,145 +23,301 @@ from mmdet_facepatch.attack import (
     detector_digest,
     register_reader,
 )
+from mmdet_facepatch.attack.candidates import class_log_odds, class_log_scores
 from mmdet_facepatch.attack.frozen_detector import freeze
 from mmdet_facepatch.attack.readers import base, find_reader, refuse_head
-from mmdet_facepatch.attack.readers.log_scores import class_log_odds, class_log_scores
 
 # The second image is padded to the size of the first.
 SHAPES = [(64, 64), (48, 56)]
 BACKBONE = dict(
-    type='ResNet', depth=18, base_channels=4, stem_channels=4, num_stages=4,
-    out_indices=(0, 1, 2, 3), style='pytorch')
+    type='ResNet',
+    depth=18,
+    base_channels=4,
+    stem_channels=4,
+    num_stages=4,
+    out_indices=(0, 1, 2, 3),
+    style='pytorch',
+)
 FPN = dict(type='FPN', in_channels=[4, 8, 16, 32], out_channels=8, num_outs=4)
 STRIDES = [4, 8, 16, 32]
 POINTS = dict(in_channels=8, feat_channels=8, stacked_convs=1)
 CENTERS = dict(
     anchor_generator=dict(
-        type='AnchorGenerator', ratios=[1.0], octave_base_scale=4,
-        scales_per_octave=1, strides=STRIDES))
+        type='AnchorGenerator',
+        ratios=[1.0],
+        octave_base_scale=4,
+        scales_per_octave=1,
+        strides=STRIDES,
+    )
+)
 DELTAS = dict(
     bbox_coder=dict(
-        type='DeltaXYWHBBoxCoder', target_means=[0., 0., 0., 0.],
-        target_stds=[0.1, 0.1, 0.2, 0.2]))
+        type='DeltaXYWHBBoxCoder',
+        target_means=[0.0, 0.0, 0.0, 0.0],
+        target_stds=[0.1, 0.1, 0.2, 0.2],
+    )
+)
 GN = dict(norm_cfg=dict(type='GN', num_groups=2))
 # Nothing is dropped before NMS, so that its outcome follows from the candidates.
 TEST = dict(
-    nms_pre=100000, min_bbox_size=-1, score_thr=0.0, max_per_img=100000,
-    nms=dict(type='nms', iou_threshold=0.7))
+    nms_pre=100000,
+    min_bbox_size=-1,
+    score_thr=0.0,
+    max_per_img=100000,
+    nms=dict(type='nms', iou_threshold=0.7),
+)
 REGIONS = dict(
-    train_cfg=None, test_cfg=dict(
-        rpn=dict(nms_pre=500, max_per_img=150, min_bbox_size=0,
-                 nms=dict(type='nms', iou_threshold=0.7)),
-        rcnn=TEST))
+    train_cfg=None,
+    test_cfg=dict(
+        rpn=dict(
+            nms_pre=500,
+            max_per_img=150,
+            min_bbox_size=0,
+            nms=dict(type='nms', iou_threshold=0.7),
+        ),
+        rcnn=TEST,
+    ),
+)
 
 
 def single_stage(head, **kwargs):
-    return dict(type='SingleStageDetector', backbone=BACKBONE, neck=FPN,
-                bbox_head=dict(num_classes=3) | head, test_cfg=TEST | kwargs)
+    return dict(
+        type='SingleStageDetector',
+        backbone=BACKBONE,
+        neck=FPN,
+        bbox_head=dict(num_classes=3) | head,
+        test_cfg=TEST | kwargs,
+    )
 
 
 def box_head(**kwargs):
-    return dict(type='Shared2FCBBoxHead', in_channels=8, roi_feat_size=3,
-                fc_out_channels=16, num_classes=3) | DELTAS | kwargs
+    return (
+        dict(
+            type='Shared2FCBBoxHead',
+            in_channels=8,
+            roi_feat_size=3,
+            fc_out_channels=16,
+            num_classes=3,
+        )
+        | DELTAS
+        | kwargs
+    )
 
 
 def region_extractor(strides):
     return dict(
-        type='SingleRoIExtractor', out_channels=8, featmap_strides=strides,
+        type='SingleRoIExtractor',
+        out_channels=8,
+        featmap_strides=strides,
         finest_scale=16,
-        roi_layer=dict(type='RoIAlign', output_size=3, sampling_ratio=2))
+        roi_layer=dict(type='RoIAlign', output_size=3, sampling_ratio=2),
+    )
 
 
 ANCHORS = dict(
-    ssd=single_stage(dict(
-        type='SSDHead', in_channels=(8, 8, 8, 8),
-        # The levels have 4 and 6 anchors a cell.
-        anchor_generator=dict(
-            type='SSDAnchorGenerator', scale_major=False, input_size=64,
-            strides=STRIDES, ratios=([2], [2, 3], [2, 3], [2]),
-            min_sizes=[6, 10, 20, 40], max_sizes=[10, 20, 40, 64]))),
-    retina=single_stage(dict(
-        type='RetinaHead', anchor_generator=dict(
-            type='AnchorGenerator', octave_base_scale=3, scales_per_octave=2,
-            ratios=[1.0, 2.0], strides=STRIDES)) | POINTS),
-    retina_softmax=single_stage(dict(
-        type='RetinaHead', loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False)
-    ) | POINTS | CENTERS))
+    ssd=single_stage(
+        dict(
+            type='SSDHead',
+            in_channels=(8, 8, 8, 8),
+            # The levels have 4 and 6 anchors a cell.
+            anchor_generator=dict(
+                type='SSDAnchorGenerator',
+                scale_major=False,
+                input_size=64,
+                strides=STRIDES,
+                ratios=([2], [2, 3], [2, 3], [2]),
+                min_sizes=[6, 10, 20, 40],
+                max_sizes=[10, 20, 40, 64],
+            ),
+        )
+    ),
+    retina=single_stage(
+        dict(
+            type='RetinaHead',
+            anchor_generator=dict(
+                type='AnchorGenerator',
+                octave_base_scale=3,
+                scales_per_octave=2,
+                ratios=[1.0, 2.0],
+                strides=STRIDES,
+            ),
+        )
+        | POINTS
+    ),
+    retina_softmax=single_stage(
+        dict(
+            type='RetinaHead', loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False)
+        )
+        | POINTS
+        | CENTERS
+    ),
+)
 RPN = dict(
-    type='RPNHead', in_channels=8, feat_channels=8, anchor_generator=dict(
-        type='AnchorGenerator', scales=[4], ratios=[0.5, 1.0], strides=STRIDES))
+    type='RPNHead',
+    in_channels=8,
+    feat_channels=8,
+    anchor_generator=dict(
+        type='AnchorGenerator', scales=[4], ratios=[0.5, 1.0], strides=STRIDES
+    ),
+)
 REGION = dict(
     faster=dict(
-        type='FasterRCNN', backbone=BACKBONE, neck=FPN, rpn_head=RPN,
-        roi_head=dict(
-            type='StandardRoIHead', bbox_head=box_head(),
-            bbox_roi_extractor=region_extractor(STRIDES))) | REGIONS,
-    faster_sln=dict(
-        type='FasterRCNN', backbone=BACKBONE,
-        neck=dict(type='TopDownP2', in_channels=[4, 8, 16, 32], out_channels=8),
-        rpn_head=dict(
-            type='SLNHead', num_classes=1, in_channels=8, feat_channels=8,
-            anchor_generator=dict(
-                type='AnchorGenerator', scales=[4, 8], ratios=[1.0], strides=[4])),
+        type='FasterRCNN',
+        backbone=BACKBONE,
+        neck=FPN,
+        rpn_head=RPN,
         roi_head=dict(
             type='StandardRoIHead',
-            bbox_head=box_head(type='Shared2FCMarginBBoxHead',
-                               reg_class_agnostic=True),
-            bbox_roi_extractor=region_extractor([4]))) | REGIONS)
-CASCADE = dict(
-    type='CascadeRCNN', backbone=BACKBONE, neck=FPN, rpn_head=RPN,
-    roi_head=dict(
-        type='CascadeRoIHead', num_stages=2, stage_loss_weights=[1, 1],
-        bbox_head=[box_head(reg_class_agnostic=True) for _ in range(2)],
-        bbox_roi_extractor=region_extractor(STRIDES))) | REGIONS
+            bbox_head=box_head(),
+            bbox_roi_extractor=region_extractor(STRIDES),
+        ),
+    )
+    | REGIONS,
+    faster_sln=dict(
+        type='FasterRCNN',
+        backbone=BACKBONE,
+        neck=dict(type='TopDownP2', in_channels=[4, 8, 16, 32], out_channels=8),
+        rpn_head=dict(
+            type='SLNHead',
+            num_classes=1,
+            in_channels=8,
+            feat_channels=8,
+            anchor_generator=dict(
+                type='AnchorGenerator', scales=[4, 8], ratios=[1.0], strides=[4]
+            ),
+        ),
+        roi_head=dict(
+            type='StandardRoIHead',
+            bbox_head=box_head(type='Shared2FCMarginBBoxHead', reg_class_agnostic=True),
+            bbox_roi_extractor=region_extractor([4]),
+        ),
+    )
+    | REGIONS,
+)
+CASCADE = (
+    dict(
+        type='CascadeRCNN',
+        backbone=BACKBONE,
+        neck=FPN,
+        rpn_head=RPN,
+        roi_head=dict(
+            type='CascadeRoIHead',
+            num_stages=2,
+            stage_loss_weights=[1, 1],
+            bbox_head=[box_head(reg_class_agnostic=True) for _ in range(2)],
+            bbox_roi_extractor=region_extractor(STRIDES),
+        ),
+    )
+    | REGIONS
+)
 POINT = dict(
     fcos=single_stage(dict(type='FCOSHead', strides=STRIDES, **GN) | POINTS),
-    fcos_norm=single_stage(dict(
-        type='FCOSHead', strides=STRIDES, norm_on_bbox=True, centerness_on_reg=True,
-        **GN) | POINTS),
+    fcos_norm=single_stage(
+        dict(
+            type='FCOSHead',
+            strides=STRIDES,
+            norm_on_bbox=True,
+            centerness_on_reg=True,
+            **GN,
+        )
+        | POINTS
+    ),
     # YOLOX reports the best class of a point only.
-    yolox=single_stage(
-        dict(type='YOLOXHead', num_classes=1, strides=STRIDES) | POINTS),
-    rtmdet=single_stage(dict(
-        type='RTMDetHead', with_objectness=True,
-        bbox_coder=dict(type='DistancePointBBoxCoder'),
-        anchor_generator=dict(
-            type='MlvlPointGenerator', offset=0, strides=STRIDES)) | POINTS | GN),
+    yolox=single_stage(dict(type='YOLOXHead', num_classes=1, strides=STRIDES) | POINTS),
+    rtmdet=single_stage(
+        dict(
+            type='RTMDetHead',
+            with_objectness=True,
+            bbox_coder=dict(type='DistancePointBBoxCoder'),
+            anchor_generator=dict(type='MlvlPointGenerator', offset=0, strides=STRIDES),
+        )
+        | POINTS
+        | GN
+    ),
     atss=single_stage(dict(type='ATSSHead') | POINTS | GN | CENTERS | DELTAS),
-    ddod=single_stage(dict(
-        type='DDODHead', use_dcn=False) | POINTS | GN | CENTERS | DELTAS),
+    ddod=single_stage(
+        dict(type='DDODHead', use_dcn=False) | POINTS | GN | CENTERS | DELTAS
+    ),
     paa=single_stage(
-        dict(type='PAAHead', score_voting=False) | POINTS | GN | CENTERS | DELTAS),
-    gfl=single_stage(dict(
-        type='GFLHead', reg_max=4,
-        loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True)
-    ) | POINTS | GN | CENTERS),
-    tood=single_stage(dict(
-        type='TOODHead', loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True)
-    ) | POINTS | dict(stacked_convs=4) | GN | CENTERS | DELTAS),
-    vfnet=single_stage(dict(
-        type='VFNetHead', bbox_coder=dict(type='DistancePointBBoxCoder'),
-        regress_ranges=((-1, 16), (16, 32), (32, 64), (64, 1e8)), strides=STRIDES,
-        anchor_generator=dict(
-            type='AnchorGenerator', ratios=[1.0], octave_base_scale=4,
-            scales_per_octave=1, center_offset=0.0, strides=STRIDES)) | POINTS | GN),
+        dict(type='PAAHead', score_voting=False) | POINTS | GN | CENTERS | DELTAS
+    ),
+    gfl=single_stage(
+        dict(
+            type='GFLHead',
+            reg_max=4,
+            loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True),
+        )
+        | POINTS
+        | GN
+        | CENTERS
+    ),
+    tood=single_stage(
+        dict(type='TOODHead', loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True))
+        | POINTS
+        | dict(stacked_convs=4)
+        | GN
+        | CENTERS
+        | DELTAS
+    ),
+    vfnet=single_stage(
+        dict(
+            type='VFNetHead',
+            bbox_coder=dict(type='DistancePointBBoxCoder'),
+            regress_ranges=((-1, 16), (16, 32), (32, 64), (64, 1e8)),
+            strides=STRIDES,
+            anchor_generator=dict(
+                type='AnchorGenerator',
+                ratios=[1.0],
+                octave_base_scale=4,
+                scales_per_octave=1,
+                center_offset=0.0,
+                strides=STRIDES,
+            ),
+        )
+        | POINTS
+        | GN
+    ),
     autoassign=single_stage(dict(type='AutoAssignHead', strides=STRIDES) | POINTS | GN),
     centernet=single_stage(
-        dict(type='CenterNetUpdateHead', strides=STRIDES) | POINTS | GN),
-    fovea=single_stage(dict(
-        type='FoveaHead', strides=STRIDES, base_edge_list=[8, 16, 32, 64],
-        scale_ranges=((4, 16), (8, 32), (16, 64), (32, 128))) | POINTS),
-    reppoints=single_stage(dict(
-        type='RepPointsHead', point_feat_channels=8, point_strides=STRIDES,
-        point_base_scale=2) | POINTS | GN),
-    yolov3=single_stage(dict(
-        type='YOLOV3Head', in_channels=(8, 8), out_channels=(8, 8),
-        featmap_strides=[4, 8],
-        anchor_generator=dict(
-            type='YOLOAnchorGenerator', strides=[4, 8],
-            base_sizes=[[(10, 12), (8, 6)], [(20, 24), (30, 16)]]))) | dict(
+        dict(type='CenterNetUpdateHead', strides=STRIDES) | POINTS | GN
+    ),
+    fovea=single_stage(
+        dict(
+            type='FoveaHead',
+            strides=STRIDES,
+            base_edge_list=[8, 16, 32, 64],
+            scale_ranges=((4, 16), (8, 32), (16, 64), (32, 128)),
+        )
+        | POINTS
+    ),
+    reppoints=single_stage(
+        dict(
+            type='RepPointsHead',
+            point_feat_channels=8,
+            point_strides=STRIDES,
+            point_base_scale=2,
+        )
+        | POINTS
+        | GN
+    ),
+    yolov3=single_stage(
+        dict(
+            type='YOLOV3Head',
+            in_channels=(8, 8),
+            out_channels=(8, 8),
+            featmap_strides=[4, 8],
+            anchor_generator=dict(
+                type='YOLOAnchorGenerator',
+                strides=[4, 8],
+                base_sizes=[[(10, 12), (8, 6)], [(20, 24), (30, 16)]],
+            ),
+        )
+    )
+    | dict(
         backbone=dict(BACKBONE, out_indices=(0, 1)),
-        neck=dict(type='FPN', in_channels=[4, 8], out_channels=8, num_outs=2)))
+        neck=dict(type='FPN', in_channels=[4, 8], out_channels=8, num_outs=2),
+    ),
+)
 
 
 def transformer(head, attention, dims=16, **kwargs):
@@ -169,7 +325,8 @@ def transformer(head, attention, dims=16, **kwargs):
     last = dict(post_norm_cfg=None) if attention == 'deformable' else {}
     layer = dict(
         self_attn_cfg=dict(embed_dims=dims, num_heads=2, dropout=0.1),
-        ffn_cfg=dict(embed_dims=dims, feedforward_channels=16, ffn_drop=0.1))
+        ffn_cfg=dict(embed_dims=dims, feedforward_channels=16, ffn_drop=0.1),
+    )
     encoder = copy.deepcopy(layer)
     if attention == 'deformable':
         sampled = dict(embed_dims=dims, num_heads=2, num_levels=2)
@@ -177,36 +334,74 @@ def transformer(head, attention, dims=16, **kwargs):
         crossed = dict(cross_attn_cfg=sampled)
     else:
         crossed = dict(cross_attn_cfg=layer['self_attn_cfg'])
-    return dict(
-        backbone=dict(BACKBONE, out_indices=(1, 2)), num_queries=30,
-        neck=dict(type='ChannelMapper', in_channels=[8, 16], out_channels=dims,
-                  kernel_size=1, num_outs=2),
-        encoder=dict(num_layers=1, layer_cfg=encoder),
-        decoder=dict(num_layers=2, return_intermediate=True,
-                     layer_cfg=layer | crossed, **last),
-        positional_encoding=dict(num_feats=dims // 2, normalize=True),
-        bbox_head=dict(embed_dims=dims) | head) | kwargs
+    return (
+        dict(
+            backbone=dict(BACKBONE, out_indices=(1, 2)),
+            num_queries=30,
+            neck=dict(
+                type='ChannelMapper',
+                in_channels=[8, 16],
+                out_channels=dims,
+                kernel_size=1,
+                num_outs=2,
+            ),
+            encoder=dict(num_layers=1, layer_cfg=encoder),
+            decoder=dict(
+                num_layers=2,
+                return_intermediate=True,
+                layer_cfg=layer | crossed,
+                **last,
+            ),
+            positional_encoding=dict(num_feats=dims // 2, normalize=True),
+            bbox_head=dict(embed_dims=dims) | head,
+        )
+        | kwargs
+    )
 
 
 QUERY = dict(
     # DETR reports the best class of a query only.
     detr=transformer(
-        dict(type='DETRHead', num_classes=1, loss_cls=dict(
-            type='CrossEntropyLoss', use_sigmoid=False)), 'full', type='DETR',
-        test_cfg=dict(max_per_img=30)),
+        dict(
+            type='DETRHead',
+            num_classes=1,
+            loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False),
+        ),
+        'full',
+        type='DETR',
+        test_cfg=dict(max_per_img=30),
+    ),
     deformable_detr=transformer(
-        dict(type='DeformableDETRHead', num_classes=3, loss_cls=dict(
-            type='FocalLoss', use_sigmoid=True)),
-        'deformable', type='DeformableDETR', with_box_refine=True,
-        num_feature_levels=2, test_cfg=dict(max_per_img=90)),
+        dict(
+            type='DeformableDETRHead',
+            num_classes=3,
+            loss_cls=dict(type='FocalLoss', use_sigmoid=True),
+        ),
+        'deformable',
+        type='DeformableDETR',
+        with_box_refine=True,
+        num_feature_levels=2,
+        test_cfg=dict(max_per_img=90),
+    ),
     dino=transformer(
-        dict(type='DINOHead', num_classes=3, loss_cls=dict(
-            type='FocalLoss', use_sigmoid=True)),
+        dict(
+            type='DINOHead',
+            num_classes=3,
+            loss_cls=dict(type='FocalLoss', use_sigmoid=True),
+        ),
         # mmdet 3.3 knows no other width.
-        'deformable', dims=256, type='DINO', with_box_refine=True, as_two_stage=True,
-        num_feature_levels=2, test_cfg=dict(max_per_img=90),
-        dn_cfg=dict(label_noise_scale=0.5, box_noise_scale=1.0,
-                    group_cfg=dict(num_dn_queries=2))))
+        'deformable',
+        dims=256,
+        type='DINO',
+        with_box_refine=True,
+        as_two_stage=True,
+        num_feature_levels=2,
+        test_cfg=dict(max_per_img=90),
+        dn_cfg=dict(
+            label_noise_scale=0.5, box_noise_scale=1.0, group_cfg=dict(num_dn_queries=2)
+        ),
+    ),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -235,7 +430,8 @@ def spread_scores(detector):
         for name, layer in detector.named_modules()
         if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear))
         and re.search('cls|obj|center|iou|prob|pred', name)
-        and not name.endswith('.conv')]
+        and not name.endswith('.conv')
+    ]
     detector.predict(*batch(), rescale=False)
     for hook in hooks:
         hook.remove()
@@ -265,9 +461,17 @@ def batch(dtype=torch.float32):
     inputs[1, :, 48:] = 0
     inputs[1, :, :, 56:] = 0
     samples = [
-        DetDataSample(metainfo=dict(
-            img_shape=shape, ori_shape=shape, batch_input_shape=(64, 64),
-            pad_shape=(64, 64), scale_factor=(1.0, 1.0))) for shape in SHAPES]
+        DetDataSample(
+            metainfo=dict(
+                img_shape=shape,
+                ori_shape=shape,
+                batch_input_shape=(64, 64),
+                pad_shape=(64, 64),
+                scale_factor=(1.0, 1.0),
+            )
+        )
+        for shape in SHAPES
+    ]
     return inputs, samples
 
 
@@ -275,7 +479,8 @@ def fixed_proposals(detector, inputs, samples):
     """Give the samples the proposals that the detector would find itself."""
     with torch.no_grad():
         found = detector.rpn_head.predict(
-            detector.extract_feat(inputs), samples, rescale=False)
+            detector.extract_feat(inputs), samples, rescale=False
+        )
     for sample, proposals in zip(samples, found, strict=True):
         sample.proposals = proposals
 
@@ -289,20 +494,23 @@ def suppress(boxes, scores, threshold):
 
 def in_order(rows):
     """Rows in an order that does not depend on how they came."""
-    return rows[(rows.double() @ rows.new_tensor(
-        [1.0, 3.1, 7.3, 11.9, 101.0]).double()).argsort()]
+    return rows[
+        (
+            rows.double() @ rows.new_tensor([1.0, 3.1, 7.3, 11.9, 101.0]).double()
+        ).argsort()
+    ]
 
 
 def assert_detects(boxes, scores, prediction, class_id, threshold):
     """Candidates after NMS are the detections of the class."""
-    own = prediction[
-        (prediction.labels == class_id) & (prediction.scores > threshold)]
+    own = prediction[(prediction.labels == class_id) & (prediction.scores > threshold)]
     expected = torch.cat([own.bboxes, own.scores[:, None]], dim=1)
     found = suppress(boxes.float(), scores.detach().float(), threshold)
     assert len(expected) >= 30
     assert len(found) == len(expected)
     torch.testing.assert_close(
-        in_order(found), in_order(expected), rtol=1e-4, atol=1e-3)
+        in_order(found), in_order(expected), rtol=1e-4, atol=1e-3
+    )
 
 
 def assert_differentiable(image):
@@ -317,7 +525,6 @@ def predict(detector, inputs, samples):
 
 
 class TestCandidates:
-
     def test_scores_are_the_exponential(self):
         found = Candidates(torch.zeros(2, 4), torch.tensor([0.25, 1.0]).log())
         assert found.scores.tolist() == [0.25, 1.0]
@@ -331,16 +538,17 @@ class TestCandidates:
 
 
 class TestLogScores:
-
     @pytest.mark.parametrize('class_id', [0, 1, 2])
     def test_are_those_of_softmax_and_sigmoid(self, class_id):
         logits = torch.randn(5, 4, dtype=torch.float64)
         torch.testing.assert_close(
             class_log_scores(logits, class_id, use_sigmoid=False),
-            logits.softmax(-1)[:, class_id].log())
+            logits.softmax(-1)[:, class_id].log(),
+        )
         torch.testing.assert_close(
             class_log_scores(logits, class_id, use_sigmoid=True),
-            logits.sigmoid()[:, class_id].log())
+            logits.sigmoid()[:, class_id].log(),
+        )
 
     def test_two_classes_are_the_difference(self):
         logits = torch.tensor([[3.0, -1.0], [0.5, 0.5]])
@@ -348,8 +556,9 @@ class TestLogScores:
 
     @pytest.mark.parametrize('use_sigmoid', [False, True])
     def test_extreme_logits(self, use_sigmoid):
-        logits = torch.tensor([[200.0, -200.0], [-200.0, 200.0], [30.0, 0.0]],
-                              requires_grad=True)
+        logits = torch.tensor(
+            [[200.0, -200.0], [-200.0, 200.0], [30.0, 0.0]], requires_grad=True
+        )
         log_scores = class_log_scores(logits, 0, use_sigmoid)
         log_scores.sum().backward()
         low = -200.0 if use_sigmoid else -400.0
@@ -377,14 +586,20 @@ class TestAgainstPredictions:
         inputs.requires_grad_()
         found = AutoCandidateReader(class_id)(detector, inputs, samples)
         head = detector.bbox_head
-        deltas = torch.cat([
-            level.permute(0, 2, 3, 1).reshape(2, -1, 4)
-            for level in head(detector.extract_feat(inputs))[1]], dim=1)
+        deltas = torch.cat(
+            [
+                level.permute(0, 2, 3, 1).reshape(2, -1, 4)
+                for level in head(detector.extract_feat(inputs))[1]
+            ],
+            dim=1,
+        )
         for image, delta, sample, prediction in zip(
-                found, deltas, samples, predict(detector, inputs, samples)):
+            found, deltas, samples, predict(detector, inputs, samples)
+        ):
             assert_differentiable(image)
             boxes = head.bbox_coder.decode(
-                image.boxes, delta, max_shape=sample.img_shape)
+                image.boxes, delta, max_shape=sample.img_shape
+            )
             assert_detects(boxes, image.scores, prediction, class_id, 0.3)
 
     @pytest.mark.parametrize('class_id', [0, 2])
@@ -405,20 +620,28 @@ class TestAgainstPredictions:
         found = AutoCandidateReader(class_id)(detector, inputs, samples)
         head = detector.roi_head.bbox_head
         own_proposals = detector.rpn_head.predict(
-            detector.extract_feat(inputs), samples, rescale=False)
+            detector.extract_feat(inputs), samples, rescale=False
+        )
         rois = bbox2roi([image.boxes for image in found])
-        deltas = detector.roi_head._bbox_forward(
-            detector.extract_feat(inputs), rois)['bbox_pred']
+        deltas = detector.roi_head._bbox_forward(detector.extract_feat(inputs), rois)[
+            'bbox_pred'
+        ]
         if not head.reg_class_agnostic:
-            deltas = deltas[:, 4 * class_id:4 * class_id + 4]
+            deltas = deltas[:, 4 * class_id : 4 * class_id + 4]
         counts = [len(image.boxes) for image in found]
         for image, delta, sample, prediction, proposals in zip(
-                found, deltas.split(counts), samples,
-                predict(detector, inputs, samples), own_proposals, strict=True):
+            found,
+            deltas.split(counts),
+            samples,
+            predict(detector, inputs, samples),
+            own_proposals,
+            strict=True,
+        ):
             assert_differentiable(image)
             assert torch.equal(image.boxes, proposals.bboxes)
             boxes = head.bbox_coder.decode(
-                image.boxes, delta, max_shape=sample.img_shape)
+                image.boxes, delta, max_shape=sample.img_shape
+            )
             assert_detects(boxes, image.scores, prediction, class_id, 0.3)
 
     def test_cascade(self):
@@ -428,15 +651,20 @@ class TestAgainstPredictions:
         found = AutoCandidateReader(1)(detector, inputs, samples)
         last = detector.roi_head.bbox_head[-1]
         deltas = detector.roi_head._bbox_forward(
-            1, detector.extract_feat(inputs),
-            bbox2roi([image.boxes for image in found]))['bbox_pred']
+            1, detector.extract_feat(inputs), bbox2roi([image.boxes for image in found])
+        )['bbox_pred']
         counts = [len(image.boxes) for image in found]
         for image, delta, sample, prediction in zip(
-                found, deltas.split(counts), samples,
-                predict(detector, inputs, samples), strict=True):
+            found,
+            deltas.split(counts),
+            samples,
+            predict(detector, inputs, samples),
+            strict=True,
+        ):
             assert_differentiable(image)
             boxes = last.bbox_coder.decode(
-                image.boxes, delta, max_shape=sample.img_shape)
+                image.boxes, delta, max_shape=sample.img_shape
+            )
             assert_detects(boxes, image.scores, prediction, 1, 0.3)
 
     @pytest.mark.parametrize('name', POINT)
@@ -447,7 +675,8 @@ class TestAgainstPredictions:
         inputs.requires_grad_()
         found = AutoCandidateReader(class_id)(detector, inputs, samples)
         for image, prediction in zip(
-                found, predict(detector, inputs, samples), strict=True):
+            found, predict(detector, inputs, samples), strict=True
+        ):
             assert_differentiable(image)
             assert_detects(image.boxes, image.scores, prediction, class_id, 0.3)
 
@@ -459,14 +688,17 @@ class TestAgainstPredictions:
         inputs.requires_grad_()
         found = AutoCandidateReader(class_id)(detector, inputs, samples)
         for image, prediction in zip(
-                found, predict(detector, inputs, samples), strict=True):
+            found, predict(detector, inputs, samples), strict=True
+        ):
             assert_differentiable(image)
             own = prediction[prediction.labels == class_id]
             scores = image.scores.detach()
             torch.testing.assert_close(
                 in_order(torch.cat([image.boxes, scores[:, None]], dim=1)),
                 in_order(torch.cat([own.bboxes, own.scores[:, None]], dim=1)),
-                rtol=1e-4, atol=1e-3)
+                rtol=1e-4,
+                atol=1e-3,
+            )
 
 
 def all_readable():
@@ -474,7 +706,6 @@ def all_readable():
 
 
 class TestDetectorIsLeftAlone:
-
     @pytest.mark.parametrize('name', all_readable())
     def test_weights_mode_and_random_numbers(self, name):
         detector = build(all_readable()[name])
@@ -490,21 +721,24 @@ class TestDetectorIsLeftAlone:
 
 
 class TestGradients:
-
     def check(self, detector, reader, inputs, samples):
         """Gradient of sum log S of some candidates against differences."""
         # Zeros of the padding would lie on the kink of every ReLU.
         inputs = torch.randn_like(inputs).requires_grad_()
         scores = [image.log_scores for image in reader(detector, inputs, samples)]
-        chosen = [torch.cat([log_scores.topk(20).indices, torch.arange(20)])
-                  for log_scores in scores]
+        chosen = [
+            torch.cat([log_scores.topk(20).indices, torch.arange(20)])
+            for log_scores in scores
+        ]
 
         def objective(images):
             found = reader(detector, images, samples)
-            return sum(image.log_scores[index].sum()
-                       for image, index in zip(found, chosen, strict=True))
+            return sum(
+                image.log_scores[index].sum()
+                for image, index in zip(found, chosen, strict=True)
+            )
 
-        gradient, = torch.autograd.grad(objective(inputs), inputs)
+        (gradient,) = torch.autograd.grad(objective(inputs), inputs)
         pixel = torch.zeros_like(inputs)
         pixel.view(-1)[gradient.abs().argmax()] = 1
         directions = [pixel, *torch.randn(3, *inputs.shape, dtype=inputs.dtype)]
@@ -515,16 +749,23 @@ class TestGradients:
                 exact = (gradient * direction).sum()
                 assert abs(exact) > 1e-3
                 torch.testing.assert_close(
-                    difference / 2e-7, exact, rtol=1e-4, atol=1e-5)
+                    difference / 2e-7, exact, rtol=1e-4, atol=1e-5
+                )
 
     def test_sln(self, tiny_sln_classes):
-        self.check(build(tiny_sln_classes, torch.float64), AutoCandidateReader(1),
-                   *batch(torch.float64))
+        self.check(
+            build(tiny_sln_classes, torch.float64),
+            AutoCandidateReader(1),
+            *batch(torch.float64),
+        )
 
     @pytest.mark.parametrize('name', ['ssd', 'retina', 'retina_softmax'])
     def test_anchors(self, name):
-        self.check(build(ANCHORS[name], torch.float64), AutoCandidateReader(1),
-                   *batch(torch.float64))
+        self.check(
+            build(ANCHORS[name], torch.float64),
+            AutoCandidateReader(1),
+            *batch(torch.float64),
+        )
 
     @pytest.mark.parametrize('with_rpn', [False, True])
     @pytest.mark.parametrize('name', REGION)
@@ -535,18 +776,29 @@ class TestGradients:
         fixed_proposals(detector, inputs, samples)
         for sample in samples:
             sample.proposals.bboxes = sample.proposals.bboxes.double()
-        self.check(detector.double(), TwoStageCandidateReader(1, with_rpn),
-                   inputs.double(), samples)
+        self.check(
+            detector.double(),
+            TwoStageCandidateReader(1, with_rpn),
+            inputs.double(),
+            samples,
+        )
 
     @pytest.mark.parametrize(
-        'name', ['fcos', 'yolox', 'rtmdet', 'atss', 'paa', 'gfl', 'tood', 'yolov3'])
+        'name', ['fcos', 'yolox', 'rtmdet', 'atss', 'paa', 'gfl', 'tood', 'yolov3']
+    )
     def test_points(self, name):
-        self.check(build(POINT[name], torch.float64), AutoCandidateReader(),
-                   *batch(torch.float64))
+        self.check(
+            build(POINT[name], torch.float64),
+            AutoCandidateReader(),
+            *batch(torch.float64),
+        )
 
     def test_queries(self):
-        self.check(build(QUERY['detr'], torch.float64), AutoCandidateReader(),
-                   *batch(torch.float64))
+        self.check(
+            build(QUERY['detr'], torch.float64),
+            AutoCandidateReader(),
+            *batch(torch.float64),
+        )
 
     @pytest.mark.parametrize('name', all_readable())
     def test_stay_finite_at_extreme_scores(self, name):
@@ -564,13 +816,12 @@ class TestGradients:
         # random queries are alike.
         bound = dict(detr=-5, rtmdet=-11, tood=-85).get(name, -200)
         assert log_scores.min() < bound and log_scores.max() <= 0
-        gradient, = torch.autograd.grad(log_scores.sum(), inputs)
+        (gradient,) = torch.autograd.grad(log_scores.sum(), inputs)
         assert log_scores.isfinite().all()
         assert gradient.isfinite().all() and gradient.abs().max() > 0
 
 
 class TestTwoStage:
-
     @pytest.mark.parametrize('name', REGION)
     def test_anchors_of_the_proposal_network_follow(self, name):
         detector = build(REGION[name])
@@ -578,13 +829,23 @@ class TestTwoStage:
         plain = TwoStageCandidateReader(1)(detector, inputs, samples)
         joined = TwoStageCandidateReader(1, with_rpn=True)(detector, inputs, samples)
         maps = detector.rpn_head(detector.extract_feat(inputs))[0]
-        anchors = torch.cat(detector.rpn_head.prior_generator.grid_priors(
-            [level.shape[-2:] for level in maps], device='cpu'))
-        logits = torch.cat([
-            level.permute(0, 2, 3, 1).reshape(2, -1, level.shape[1] // 2)
-            for level in maps], dim=1)
-        scores = (logits.reshape(2, -1).sigmoid() if name == 'faster'
-                  else logits.reshape(2, -1, 2).softmax(-1)[..., 0])
+        anchors = torch.cat(
+            detector.rpn_head.prior_generator.grid_priors(
+                [level.shape[-2:] for level in maps], device='cpu'
+            )
+        )
+        logits = torch.cat(
+            [
+                level.permute(0, 2, 3, 1).reshape(2, -1, level.shape[1] // 2)
+                for level in maps
+            ],
+            dim=1,
+        )
+        scores = (
+            logits.reshape(2, -1).sigmoid()
+            if name == 'faster'
+            else logits.reshape(2, -1, 2).softmax(-1)[..., 0]
+        )
         for i, (a, b) in enumerate(zip(plain, joined, strict=True)):
             count = len(a.boxes)
             assert torch.equal(b.boxes[:count], a.boxes)
@@ -623,7 +884,8 @@ class TestTwoStage:
             AutoCandidateReader()(detector, inputs, samples)
         for sample in samples:
             sample.proposals = InstanceData(
-                bboxes=torch.tensor([[0., 0., 20., 20.]]))
+                bboxes=torch.tensor([[0.0, 0.0, 20.0, 20.0]])
+            )
         assert len(AutoCandidateReader()(detector, inputs, samples)) == 2
         with pytest.raises(TypeError, match='FasterRCNN has no proposal network'):
             TwoStageCandidateReader(with_rpn=True)(detector, inputs, samples)
@@ -642,7 +904,8 @@ class TestTwoStage:
     def test_box_head_that_scores_otherwise(self):
         detector = build(REGION['faster'])
         detector.roi_head.bbox_head.__class__ = type(
-            'Sided', (SABLHead, type(detector.roi_head.bbox_head)), {})
+            'Sided', (SABLHead, type(detector.roi_head.bbox_head)), {}
+        )
         with pytest.raises(TypeError, match='Sided, whose scores are multiplied'):
             AutoCandidateReader()(detector, *batch())
 
@@ -661,10 +924,16 @@ def detector_with(head):
 
 
 class TestErrors:
-
-    @pytest.mark.parametrize('kind', [
-        'AutoCandidateReader', 'AnchorCandidateReader', 'PointCandidateReader',
-        'TwoStageCandidateReader', 'QueryCandidateReader'])
+    @pytest.mark.parametrize(
+        'kind',
+        [
+            'AutoCandidateReader',
+            'AnchorCandidateReader',
+            'PointCandidateReader',
+            'TwoStageCandidateReader',
+            'QueryCandidateReader',
+        ],
+    )
     def test_class_ids(self, kind):
         reader = TASK_UTILS.build(dict(type=kind))
         assert reader.class_id == 0
@@ -675,26 +944,42 @@ class TestErrors:
     def test_class_that_the_head_does_not_have(self, name):
         detector = build(all_readable()[name])
         classes = 1 if name == 'detr' else 3
-        with pytest.raises(ValueError, match=(
-                rf'class_id is {classes}, but \w+Head has {classes} class')):
+        with pytest.raises(
+            ValueError,
+            match=(rf'class_id is {classes}, but \w+Head has {classes} class'),
+        ):
             AutoCandidateReader(classes)(detector, *batch())
 
-    @pytest.mark.parametrize('detector, named', [
-        (detector_with(torch.nn.Identity()), 'Identity'),
-        (torch.nn.Identity(), 'a detector without roi_head and bbox_head')])
+    @pytest.mark.parametrize(
+        'detector, named',
+        [
+            (detector_with(torch.nn.Identity()), 'Identity'),
+            (torch.nn.Identity(), 'a detector without roi_head and bbox_head'),
+        ],
+    )
     def test_unknown_head(self, detector, named):
         with pytest.raises(TypeError) as error:
             AutoCandidateReader()(detector, *batch())
-        for part in (f'no candidate reader for {named}', 'AnchorHead', 'DETRHead',
-                     'StandardRoIHead', 'YOLOXHead', '@register_reader',
-                     'custom_imports'):
+        for part in (
+            f'no candidate reader for {named}',
+            'AnchorHead',
+            'DETRHead',
+            'StandardRoIHead',
+            'YOLOXHead',
+            '@register_reader',
+            'custom_imports',
+        ):
             assert part in str(error.value)
 
     def test_reader_of_another_family(self):
         reader = TASK_UTILS.build(dict(type='AnchorCandidateReader'))
-        with pytest.raises(TypeError, match=(
+        with pytest.raises(
+            TypeError,
+            match=(
                 'AnchorCandidateReader does not read FCOSHead, '
-                'PointCandidateReader does')):
+                'PointCandidateReader does'
+            ),
+        ):
             reader(build(POINT['fcos']), *batch())
 
     @pytest.mark.parametrize('head_type', [TridentRoIHead, RTMDetInsHead])
@@ -715,13 +1000,13 @@ class TestErrors:
         detector = build(all_readable()[name])
         head = base.detection_head(detector)
         getattr(head, 'bbox_head', head).loss_cls = MODELS.build(
-            dict(type='SeesawLoss', num_classes=3))
+            dict(type='SeesawLoss', num_classes=3)
+        )
         with pytest.raises(ValueError, match='SeesawLoss'):
             AutoCandidateReader()(detector, *batch())
 
 
 class TestRegistry:
-
     def test_reader_of_ones_own(self, registry):
         class Own(RetinaHead):
             pass
@@ -774,7 +1059,8 @@ ZOO = dict(
     tood='tood/tood_r50_fpn_1x_coco.py',
     vfnet='vfnet/vfnet_r50_fpn_1x_coco.py',
     yolov3='yolo/yolov3_mobilenetv2_8xb24-320-300e_coco.py',
-    yolox='yolox/yolox_tiny_8xb8-300e_coco.py')
+    yolox='yolox/yolox_tiny_8xb8-300e_coco.py',
+)
 # Their batch normalisations need statistics, or random features vanish.
 NORMALISED = ('rtmdet', 'yolov3', 'yolox')
 
@@ -821,15 +1107,23 @@ def test_step_against_detectors_of_mmdet(name):
         fit_normalisation(detector, image)
     if name == 'rtmdet':
         widen_boxes(detector.bbox_head)
-    model = MODELS.build(dict(
-        type='PatchAttacker', detector=detector,
-        patch=dict(type='UniversalPatch', size=16),
-        reader=dict(type='AutoCandidateReader', class_id=0),
-        sample_set=dict(type='PatchIoUSampleSet', iou_thr=0.0)))
-    sample = DetDataSample(metainfo=dict(
-        img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0)))
+    model = MODELS.build(
+        dict(
+            type='PatchAttacker',
+            detector=detector,
+            patch=dict(type='UniversalPatch', size=16),
+            reader=dict(type='AutoCandidateReader', class_id=0),
+            sample_set=dict(type='PatchIoUSampleSet', face_iou_thr=0.0),
+        )
+    )
+    sample = DetDataSample(
+        metainfo=dict(
+            img_shape=(size, size), ori_shape=(size, size), scale_factor=(1.0, 1.0)
+        )
+    )
     sample.gt_instances = InstanceData(
-        bboxes=torch.tensor([[10., 20., 90., 100.], [60., 5., 120., 60.]]))
+        bboxes=torch.tensor([[10.0, 20.0, 90.0, 100.0], [60.0, 5.0, 120.0, 60.0]])
+    )
     before, state = model.patch.pixels.detach().clone(), torch.get_rng_state()
 
     losses = model(inputs=[image], data_samples=[sample])

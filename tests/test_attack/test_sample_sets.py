@@ -19,17 +19,19 @@ from mmdet_facepatch.attack.sample_sets import (
     patch_score_samples,
 )
 
-FACE = torch.tensor([[0., 0., 10., 10.]])
-PATCH = torch.tensor([[20., 0., 30., 10.]])
+FACE = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+PATCH = torch.tensor([[20.0, 0.0, 30.0, 10.0]])
 # Overlaps with the face: 1, 0.7, 0.6, 0.5, 0; the last lies on the patch.
-ANCHORS = torch.tensor([
-    [0., 0., 10., 10.],
-    [0., 0., 10., 7.],
-    [0., 0., 10., 6.],
-    [0., 0., 10., 5.],
-    [50., 50., 60., 60.],
-    [20., 0., 30., 4.],
-])
+ANCHORS = torch.tensor(
+    [
+        [0.0, 0.0, 10.0, 10.0],
+        [0.0, 0.0, 10.0, 7.0],
+        [0.0, 0.0, 10.0, 6.0],
+        [0.0, 0.0, 10.0, 5.0],
+        [50.0, 50.0, 60.0, 60.0],
+        [20.0, 0.0, 30.0, 4.0],
+    ]
+)
 SCORES = torch.tensor([0.9, 0.4, 0.6, 0.5, 0.95, 0.7])
 
 
@@ -67,22 +69,32 @@ def test_selection_gives_no_gradient_and_keeps_that_of_the_samples():
 
 boxes = st.lists(
     st.tuples(*[st.integers(0, 20)] * 2, *[st.integers(1, 12)] * 2), max_size=8
-).map(lambda rows: torch.tensor(
-    [[x, y, x + w, y + h] for x, y, w, h in rows]).float().reshape(-1, 4))
+).map(
+    lambda rows: (
+        torch.tensor([[x, y, x + w, y + h] for x, y, w, h in rows])
+        .float()
+        .reshape(-1, 4)
+    )
+)
 
 
 @given(boxes, boxes, boxes, st.floats(0, 0.99), st.floats(0, 0.99))
 @settings(max_examples=60, deadline=None)
 def test_combination_is_a_subset_of_patch_score(
-        anchors, faces, patches, score_thr, iou_thr):
+    anchors, faces, patches, score_thr, iou_thr
+):
     scores = torch.rand(len(anchors), generator=torch.Generator().manual_seed(0))
     score = set(patch_score_samples(scores, score_thr).tolist())
     assert score == {i for i, s in enumerate(scores.tolist()) if s > score_thr}
     both = patch_combination_samples(
-        anchors, scores, faces, patches, score_thr, iou_thr, iou_thr).tolist()
+        anchors, scores, faces, patches, score_thr, iou_thr, iou_thr
+    ).tolist()
     assert set(both) <= score
-    near = {i for to in (faces, patches)
-            for i in patch_iou_samples(anchors, to, iou_thr).tolist()}
+    near = {
+        i
+        for to in (faces, patches)
+        for i in patch_iou_samples(anchors, to, iou_thr).tolist()
+    }
     assert both == sorted(score & near)
 
 
@@ -98,16 +110,20 @@ def test_patch_combination():
 def test_patch_combination_without_patch_or_faces():
     none = torch.zeros(0, 4)
     assert patch_combination_samples(
-        ANCHORS, SCORES, FACE, none, 0.5, 0.3, 0.3).tolist() == [0, 2]
-    assert patch_combination_samples(
-        ANCHORS, SCORES, none, none, 0.5, 0.3, 0.3).tolist() == []
+        ANCHORS, SCORES, FACE, none, 0.5, 0.3, 0.3
+    ).tolist() == [0, 2]
+    assert (
+        patch_combination_samples(ANCHORS, SCORES, none, none, 0.5, 0.3, 0.3).tolist()
+        == []
+    )
     assert patch_iou_samples(ANCHORS, none, 0.6).tolist() == []
 
 
-@pytest.mark.parametrize('kind', [
-    'PatchIoUSampleSet', 'PatchScoreSampleSet', 'PatchCombinationSampleSet'])
+@pytest.mark.parametrize(
+    'kind', ['PatchIoUSampleSet', 'PatchScoreSampleSet', 'PatchCombinationSampleSet']
+)
 def test_unfit_threshold(kind):
-    key = 'iou_thr' if kind == 'PatchIoUSampleSet' else 'score_thr'
+    key = 'face_iou_thr' if kind == 'PatchIoUSampleSet' else 'score_thr'
     with pytest.raises(ValueError, match=f'{kind}: {key}'):
         TASK_UTILS.build({'type': kind, key: 1.0})
     with pytest.raises(ValueError, match=f"{kind}: {key} .*, got '0.5'"):
@@ -132,8 +148,7 @@ def test_extreme_margins_stay_finite():
     loss = -adversarial_objective(F.logsigmoid(margins))
     loss.backward()
     assert math.isfinite(loss.item())
-    torch.testing.assert_close(
-        margins.grad, torch.tensor([0.25, 0.0, 0.25, 0.0]))
+    torch.testing.assert_close(margins.grad, torch.tensor([0.25, 0.0, 0.25, 0.0]))
 
 
 def test_no_samples_is_zero_with_a_graph():

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 import mmdet_facepatch.engine  # noqa: F401  registers the hook
 from mmdet_facepatch.datasets import WiderFaceDataset
-from mmdet_facepatch.datasets.loading import (
+from mmdet_facepatch.datasets.transforms.loading import (
     LoadIntactImage,
     find_image_loaders,
     image_is_complete,

@@ -14,13 +14,10 @@ from pathlib import Path
 
 import pytest
 
+import mmdet_facepatch.datasets.widerface_archives as archive_files
 import mmdet_facepatch.datasets.widerface_files as files
-from mmdet_facepatch.datasets.widerface_files import (
-    fetch_archive,
-    prepare,
-    unpack_archive,
-    verify,
-)
+from mmdet_facepatch.datasets.widerface_archives import fetch_archive, unpack_archive
+from mmdet_facepatch.datasets.widerface_files import prepare, verify
 
 REPO_ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,7 +113,7 @@ class TestUnpack:
 
         path = str(archives / 'WIDER_train.zip')
         with monkeypatch.context() as patched:
-            patched.setattr(files.shutil, 'copyfileobj', interrupt)
+            patched.setattr(archive_files.shutil, 'copyfileobj', interrupt)
             with pytest.raises(KeyboardInterrupt):
                 unpack_archive(path, str(root), quiet)
         assert list(snapshot(root)) == ['WIDER_train/images/0--Parade/a.jpg']
@@ -222,7 +219,7 @@ class TestPrepare:
         (archives / 'WIDER_train.zip').rename(archives / 'data/WIDER_train.zip')
         assert prepare(str(tmp_path / 'root'), str(archives), log=quiet).ok
 
-    def test_mends_one_image(self, archives, tmp_path):
+    def test_restores_one_image(self, archives, tmp_path):
         root = tmp_path / 'root'
         prepare(str(root), str(archives), log=quiet)
         gone = root / 'WIDER_train/images' / TRAIN[1]
@@ -285,7 +282,7 @@ class TestVerify:
     def test_nothing(self, root):
         report = verify(str(root / 'gone'))
         assert not any(check.ok for check in report.checks)
-        assert report.needed_archives == list(files.ARCHIVES)
+        assert report.needed_archives == list(archive_files.ARCHIVES)
         assert not (root / 'gone').exists()
 
     def test_missing_image(self, root):
@@ -294,17 +291,17 @@ class TestVerify:
             'train images': '2 of 3 official; first missing: 1--Handshaking/c.jpg'
         }
 
-    def test_subset(self, root):
+    def test_image_list(self, root):
         (root / 'WIDER_train/images' / TRAIN[2]).unlink()
-        subset = root / 'few.txt'
-        subset.write_text('\n'.join(TRAIN[:2]))
-        assert self.failed(root, subsets=dict(train=str(subset))) == {}
-        subset.write_text(TRAIN[2])
-        failed = self.failed(root, subsets=dict(train=str(subset)))
-        assert failed['train images'].startswith(f'0 of 1 listed in {subset}')
-        subset.write_text('0--Parade/x.jpg')
+        image_list = root / 'few.txt'
+        image_list.write_text('\n'.join(TRAIN[:2]))
+        assert self.failed(root, image_lists=dict(train=str(image_list))) == {}
+        image_list.write_text(TRAIN[2])
+        failed = self.failed(root, image_lists=dict(train=str(image_list)))
+        assert failed['train images'].startswith(f'0 of 1 listed in {image_list}')
+        image_list.write_text('0--Parade/x.jpg')
         with pytest.raises(ValueError, match='0--Parade/x.jpg'):
-            verify(str(root), dict(train=str(subset)))
+            verify(str(root), dict(train=str(image_list)))
 
     def test_unknown_split(self, root):
         with pytest.raises(ValueError, match=r"unknown splits \['test'\]"):
@@ -386,9 +383,9 @@ class TestFetch:
             asked.append(url)
             return io.BytesIO(data)
 
-        monkeypatch.setattr(files.urllib.request, 'urlopen', urlopen)
+        monkeypatch.setattr(archive_files.urllib.request, 'urlopen', urlopen)
         path = fetch_archive('eval_tools.zip', str(tmp_path / 'new'), quiet)
-        assert asked == [files.EVAL_TOOLS_URL]
+        assert asked == [archive_files.EVAL_TOOLS_URL]
         assert Path(path).read_bytes() == data
         data = data[:100]
         with pytest.raises(OSError, match='not a whole zip file'):
@@ -418,17 +415,17 @@ class TestTool:
         assert 'Complete.' in capsys.readouterr().out
         assert main(['--root', root, '--verify-only']) == 0
 
-    def test_subset(self, main, archives, tmp_path, capsys):
+    def test_image_list(self, main, archives, tmp_path, capsys):
         root = tmp_path / 'root'
         main(['--root', str(root), '--archives', str(archives)])
         (root / 'WIDER_train/images' / TRAIN[0]).unlink()
         (root / 'few.txt').write_text(TRAIN[1])
         verify_only = ['--root', str(root), '--verify-only']
         assert main(verify_only) == 1
-        assert '--train-subset' in capsys.readouterr().out
-        assert main([*verify_only, '--train-subset', 'few.txt']) == 0
-        assert main([*verify_only, '--val-subset', 'none.txt']) == 1
-        assert 'error: no subset list none.txt or' in capsys.readouterr().err
+        assert '--train-list' in capsys.readouterr().out
+        assert main([*verify_only, '--train-list', 'few.txt']) == 0
+        assert main([*verify_only, '--val-list', 'none.txt']) == 1
+        assert 'error: no image list none.txt or' in capsys.readouterr().err
 
     def test_error(self, main, archives, tmp_path, capsys):
         (archives / 'WIDER_val.zip').write_bytes(b'no zip')
@@ -444,8 +441,8 @@ class TestTool:
 
     def test_real_data(self, main, widerface_root, capsys):
         args = ['--root', str(widerface_root), '--verify-only']
-        subsets = ['--train-subset', 'train_subset.txt', '--val-subset']
-        assert main([*args, *subsets, 'val_subset.txt']) == 0
+        image_lists = ['--train-list', 'train_subset.txt', '--val-list']
+        assert main([*args, *image_lists, 'val_subset.txt']) == 0
         out = capsys.readouterr().out
         assert '12,880 images, 159,420 faces' in out
         assert '581 of 581 listed' in out

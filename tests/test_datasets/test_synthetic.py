@@ -12,29 +12,26 @@ import numpy as np
 import pytest
 from mmdet.registry import DATASETS
 
-from mmdet_facepatch.datasets import (
-    synthetic,
-    synthetic_people,
-    synthetic_sources,
-)
-from mmdet_facepatch.datasets.wider_annotation import parse_wider_annotation
+from mmdet_facepatch.datasets.embedded import dataset as embedded
+from mmdet_facepatch.datasets.embedded import people, sources
+from mmdet_facepatch.utils.wider_annotation import parse_wider_annotation
 
 
 @pytest.fixture(scope='module')
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic.build_embedded_dataset(tmp_path_factory.mktemp('data') / 'built')
+    return embedded.build_embedded_dataset(tmp_path_factory.mktemp('data') / 'built')
 
 
 @pytest.fixture
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes a build take a fraction of a second."""
-    monkeypatch.setattr(synthetic, 'NUM_IMAGES', {'train': 2, 'val': 1})
+    monkeypatch.setattr(embedded, 'NUM_IMAGES', {'train': 2, 'val': 1})
 
 
 @pytest.fixture
 def small(few_images: None, tmp_path: Path) -> Path:
     """A finished build of three images, which a test may damage."""
-    return synthetic.build_embedded_dataset(tmp_path / 'embedded')
+    return embedded.build_embedded_dataset(tmp_path / 'embedded')
 
 
 def annotation(root: Path, split: str) -> dict:
@@ -43,7 +40,7 @@ def annotation(root: Path, split: str) -> dict:
 
 
 def digest(root: Path) -> str:
-    return json.loads((root / synthetic.MANIFEST).read_text())['digest']
+    return json.loads((root / embedded.MANIFEST).read_text())['digest']
 
 
 @pytest.mark.parametrize(('split', 'count'), [('train', 48), ('val', 32)])
@@ -91,18 +88,18 @@ def test_no_face_is_drawn_twice_into_an_image() -> None:
     crops = crops.reshape(14, 25, 25)
     background = np.zeros((480, 640, 3), np.float32)
     rng = np.random.default_rng(3)
-    _, boxes, _ = synthetic_people.compose_people(background, crops, rng)
+    _, boxes, _ = people.compose_people(background, crops, rng)
     assert len({tuple(box) for box in boxes}) == len(boxes) <= 14
 
 
 def test_a_face_fills_its_box() -> None:
     """A white crop in the dark: where it is bright, and nowhere else, is the box."""
-    person = synthetic_people.Person((100.0, 50.0, 168.0, 138.0))
+    person = people.Person((100.0, 50.0, 168.0, 138.0))
     canvas = np.zeros((200, 300, 3), np.float32)
     crop = np.zeros((25, 25), np.float32)
-    x1, y1, x2, y2 = synthetic_people.FACE_IN_CROP
+    x1, y1, x2, y2 = people.FACE_IN_CROP
     crop[round(y1) : round(y2), round(x1) : round(x2)] = 1.0
-    synthetic_people._draw_head(canvas, person, crop, np.random.default_rng(0))
+    people._draw_head(canvas, person, crop, np.random.default_rng(0))
     bright = np.argwhere(canvas.max(2) > 0.75 * canvas.max())
     top, left = bright.min(0)
     bottom, right = bright.max(0) + 1
@@ -111,9 +108,9 @@ def test_a_face_fills_its_box() -> None:
 
 
 def test_same_seed_same_files(few_images: None, tmp_path: Path) -> None:
-    first = synthetic.build_embedded_dataset(tmp_path / 'first', seed=5)
-    second = synthetic.build_embedded_dataset(tmp_path / 'second', seed=5)
-    other = synthetic.build_embedded_dataset(tmp_path / 'other', seed=6)
+    first = embedded.build_embedded_dataset(tmp_path / 'first', seed=5)
+    second = embedded.build_embedded_dataset(tmp_path / 'second', seed=5)
+    other = embedded.build_embedded_dataset(tmp_path / 'other', seed=6)
     assert digest(first) == digest(second) != digest(other)
     for path in sorted(p for p in first.rglob('*') if p.is_file()):
         twin = second / path.relative_to(first)
@@ -123,24 +120,24 @@ def test_same_seed_same_files(few_images: None, tmp_path: Path) -> None:
 def test_number_of_images_does_not_change_an_image(
     built: Path, few_images: None, tmp_path: Path
 ) -> None:
-    few = synthetic.build_embedded_dataset(tmp_path / 'few')
+    few = embedded.build_embedded_dataset(tmp_path / 'few')
     name = 'WIDER_train/images/0--Composite/0_Composite_Composite_0_2.jpg'
     assert (few / name).read_bytes() == (built / name).read_bytes()
 
 
 def test_faces_of_the_two_splits_are_disjoint() -> None:
-    faces = synthetic_sources.split_faces()
+    faces = sources.split_faces()
     train, val = set(faces['train']), set(faces['val'])
     assert not train & val
     assert len(train) == len(val) == 50
     assert train | val == set(range(100))
-    assert set(synthetic_sources.LOOK_ALIKES) <= train
+    assert set(sources.LOOK_ALIKES) <= train
 
 
 def test_photographs_of_the_two_splits_are_disjoint() -> None:
     names = {
         split: {photograph.name for photograph in photographs}
-        for split, photographs in synthetic_sources.PHOTOGRAPHS.items()
+        for split, photographs in sources.PHOTOGRAPHS.items()
     }
     assert not names['train'] & names['val']
     # Two views of one scene count as one photograph.
@@ -149,8 +146,8 @@ def test_photographs_of_the_two_splits_are_disjoint() -> None:
 
 def test_no_copy_of_a_face_is_on_the_other_side() -> None:
     """Correlation of the inner 19 x 19 pixels, shifted and mirrored."""
-    crops = synthetic_sources.load_faces()
-    faces = synthetic_sources.split_faces()
+    crops = sources.load_faces()
+    faces = sources.split_faces()
 
     def standardised(windows: np.ndarray) -> np.ndarray:
         flat = windows.reshape(len(windows), -1)
@@ -169,16 +166,14 @@ def test_no_copy_of_a_face_is_on_the_other_side() -> None:
 
 
 def test_astronauts_face_is_out_of_the_region_used() -> None:
-    (photograph,) = (
-        p for p in synthetic_sources.PHOTOGRAPHS['val'] if p.name == 'astronaut.png'
-    )
+    (photograph,) = (p for p in sources.PHOTOGRAPHS['val'] if p.name == 'astronaut.png')
     assert photograph.region == (0, 200, 512, 512)
-    assert synthetic_sources.load_photograph(photograph).shape == (312, 512, 3)
+    assert sources.load_photograph(photograph).shape == (312, 512, 3)
 
 
 def test_a_finished_build_is_left_alone(small: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in small.rglob('*')}
-    assert synthetic.build_embedded_dataset(small) == small
+    assert embedded.build_embedded_dataset(small) == small
     assert {p: p.stat().st_mtime_ns for p in small.rglob('*')} == before
 
 
@@ -188,16 +183,16 @@ def test_a_finished_build_is_left_alone(small: Path) -> None:
         lambda root: next(root.rglob('*.jpg')).unlink(),
         lambda root: next(root.rglob('*.jpg')).write_bytes(b'\xff\xd8'),
         lambda root: next(root.rglob('*_bbx_gt.txt')).write_text(''),
-        lambda root: (root / synthetic.MANIFEST).write_text('{'),
+        lambda root: (root / embedded.MANIFEST).write_text('{'),
     ],
     ids=['missing image', 'broken image', 'emptied annotation', 'broken manifest'],
 )
 def test_damage_is_repaired(small: Path, damage) -> None:
     whole = digest(small)
     damage(small)
-    assert not synthetic.is_built(small)
-    synthetic.build_embedded_dataset(small)
-    assert synthetic.is_built(small)
+    assert not embedded.is_built(small)
+    embedded.build_embedded_dataset(small)
+    assert embedded.is_built(small)
     assert digest(small) == whole
     assert [p.name for p in small.parent.iterdir()] == [small.name]
 
@@ -205,19 +200,19 @@ def test_damage_is_repaired(small: Path, damage) -> None:
 def test_another_seed_or_version_is_replaced(
     few_images: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = synthetic.build_embedded_dataset(tmp_path / 'data')
-    assert synthetic.is_built(root, 0)
-    assert not synthetic.is_built(root, 1)
-    synthetic.build_embedded_dataset(root, 1)
-    assert synthetic.is_built(root, 1)
-    monkeypatch.setattr(synthetic, 'BUILD_VERSION', synthetic.BUILD_VERSION + 1)
-    assert not synthetic.is_built(root, 1)
+    root = embedded.build_embedded_dataset(tmp_path / 'data')
+    assert embedded.is_built(root, 0)
+    assert not embedded.is_built(root, 1)
+    embedded.build_embedded_dataset(root, 1)
+    assert embedded.is_built(root, 1)
+    monkeypatch.setattr(embedded, 'BUILD_VERSION', embedded.BUILD_VERSION + 1)
+    assert not embedded.is_built(root, 1)
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'holiday.jpg').write_bytes(b'')
     with pytest.raises(FileExistsError, match='is no embedded data set'):
-        synthetic.build_embedded_dataset(tmp_path)
+        embedded.build_embedded_dataset(tmp_path)
     assert (tmp_path / 'holiday.jpg').exists()
 
 
@@ -227,10 +222,10 @@ def test_an_interrupted_build_leaves_nothing(
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(synthetic, '_digest_of', interrupt)
-    monkeypatch.setattr(synthetic, 'NUM_IMAGES', {'train': 1, 'val': 1})
+    monkeypatch.setattr(embedded, '_digest_of', interrupt)
+    monkeypatch.setattr(embedded, 'NUM_IMAGES', {'train': 1, 'val': 1})
     with pytest.raises(KeyboardInterrupt):
-        synthetic.build_embedded_dataset(tmp_path / 'embedded')
+        embedded.build_embedded_dataset(tmp_path / 'embedded')
     assert list(tmp_path.iterdir()) == []
 
 
@@ -238,17 +233,17 @@ def test_of_two_builds_at_a_time_the_first_wins(
     few_images: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / 'embedded'
-    write = synthetic._write_dataset
+    write = embedded._write_dataset
 
     def overtaken(folder: Path, seed: int) -> None:
         """While this build writes, another one finishes."""
         write(folder, seed)
-        monkeypatch.setattr(synthetic, '_write_dataset', write)
-        synthetic.build_embedded_dataset(root, seed)
+        monkeypatch.setattr(embedded, '_write_dataset', write)
+        embedded.build_embedded_dataset(root, seed)
 
-    monkeypatch.setattr(synthetic, '_write_dataset', overtaken)
-    synthetic.build_embedded_dataset(root)
-    assert synthetic.is_built(root)
+    monkeypatch.setattr(embedded, '_write_dataset', overtaken)
+    embedded.build_embedded_dataset(root)
+    assert embedded.is_built(root)
     assert list(tmp_path.iterdir()) == [root]
 
 
@@ -257,17 +252,17 @@ def test_missing_scikit_image_is_explained(
 ) -> None:
     monkeypatch.setitem(sys.modules, 'skimage', None)
     with pytest.raises(ImportError, match="pip install 'scikit-image>=0.22'"):
-        synthetic.build_embedded_dataset(tmp_path / 'embedded')
+        embedded.build_embedded_dataset(tmp_path / 'embedded')
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_file_of_scikit_image_is_explained() -> None:
     with pytest.raises(FileNotFoundError, match='has no .*nowhere.png'):
-        synthetic_sources.load_photograph(synthetic_sources.Photograph('nowhere.png'))
+        sources.load_photograph(sources.Photograph('nowhere.png'))
 
 
 def test_annotation_lines() -> None:
-    assert synthetic.annotation_lines('a/b.jpg', [(1, 2, 3, 4)], [2]) == [
+    assert embedded.annotation_lines('a/b.jpg', [(1, 2, 3, 4)], [2]) == [
         'a/b.jpg',
         '1',
         '1 2 3 4 2 0 0 0 0 0 ',
@@ -291,7 +286,7 @@ def test_dataset_builds_what_it_needs(few_images: None, tmp_path: Path) -> None:
 
 def test_unknown_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="split='test'"):
-        synthetic.EmbeddedFaceDataset(str(tmp_path / 'embedded'), split='test')
+        embedded.EmbeddedFaceDataset(str(tmp_path / 'embedded'), split='test')
     assert list(tmp_path.iterdir()) == []
 
 
@@ -301,7 +296,7 @@ def test_files_are_the_same_in_another_process(
     """Neither hash seeds nor global random state get into the pictures."""
     code = (
         'import sys, numpy as np; np.random.seed(7);'
-        'from mmdet_facepatch.datasets import synthetic as s;'
+        'from mmdet_facepatch.datasets.embedded import dataset as s;'
         "s.NUM_IMAGES = {'train': 1, 'val': 1}; s.build_embedded_dataset(sys.argv[1])"
     )
     root = tmp_path / 'embedded'

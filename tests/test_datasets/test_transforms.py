@@ -12,13 +12,13 @@ import torch
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import HorizontalBoxes
 
-import mmdet_facepatch.datasets.transforms as transforms
 from mmdet_facepatch.datasets.transforms import (
-    CropWindow,
     FaceCrop,
     RandomFaceScaleCrop,
     RandomStepResize,
+    face_scale_crop,
 )
+from mmdet_facepatch.datasets.transforms.face_scale_crop import CropWindow
 
 
 @pytest.fixture(autouse=True)
@@ -371,7 +371,7 @@ class TestRandomFaceScaleCrop:
             resized.append((image.shape[:2], kwargs['interpolation']))
             return imresize(image, *args, **kwargs)
 
-        monkeypatch.setattr(transforms.mmcv, 'imresize', record)
+        monkeypatch.setattr(face_scale_crop.mmcv, 'imresize', record)
         face = [[500, 500, 510, 510]]
         for size in (5, 20):
             RandomFaceScaleCrop(crop_size=64, face_size=(size, size), **self.FREE)(

@@ -12,11 +12,11 @@ import pytest
 from mmdet.registry import DATASETS
 
 import mmdet_facepatch.datasets.wider_face as wider_face
-from mmdet_facepatch.datasets.wider_annotation import (
-    parse_wider_annotation,
-    read_subset_file,
-)
 from mmdet_facepatch.datasets.wider_face import WiderFaceDataset, find_missing_images
+from mmdet_facepatch.utils.wider_annotation import (
+    parse_wider_annotation,
+    read_image_list,
+)
 
 ANN_FILE = 'wider_face_split/wider_face_train_bbx_gt.txt'
 
@@ -246,38 +246,38 @@ class TestDataset:
         assert len(sample.instances) == 3
         assert len(dataset[1]['data_samples'].gt_instances) == 0
 
-    def test_subset(self, root):
+    def test_image_list(self, root):
         names = [PATHS[3], PATHS[0]]
         write(root / 'few.txt', f'# two\n{names[0]}\n\n {names[1]} \n')
-        dataset = build(root, subset_file='few.txt')
+        dataset = build(root, image_list='few.txt')
         assert [dataset.get_data_info(i)['img_id'] for i in range(2)] == [
             '1--Handshaking/b',
             '0--Parade/a',
         ]
         assert len(dataset) == 2
 
-    def test_subset_needs_only_its_images(self, root):
+    def test_image_list_needs_only_its_images(self, root):
         (root / 'WIDER_train/images' / PATHS[3]).unlink()
         write(root / 'few.txt', PATHS[0])
-        assert len(build(root, subset_file='few.txt')) == 1
+        assert len(build(root, image_list='few.txt')) == 1
 
-    def test_subset_outside_root(self, root, tmp_path_factory):
+    def test_image_list_outside_root(self, root, tmp_path_factory):
         path = write(tmp_path_factory.mktemp('lists') / 'few.txt', PATHS[0])
-        assert len(build(root, subset_file=path)) == 1
+        assert len(build(root, image_list=path)) == 1
 
     @pytest.mark.parametrize(
         ('text', 'what'),
         [
-            ('', 'few.txt: the subset list is empty'),
-            ('# nothing\n', 'few.txt: the subset list is empty'),
+            ('', 'few.txt: the image list is empty'),
+            ('# nothing\n', 'few.txt: the image list is empty'),
             ('0--Parade/x.jpg', '1 of 1 entries are not annotated.*0--Parade/x.jpg'),
             (f'{PATHS[0]}\n{PATHS[0]}', f"names '{PATHS[0]}' more than once"),
         ],
     )
-    def test_bad_subset(self, root, text, what):
+    def test_bad_image_list(self, root, text, what):
         write(root / 'few.txt', text)
         with pytest.raises(ValueError, match=what):
-            build(root, subset_file='few.txt')
+            build(root, image_list='few.txt')
 
     def test_filter_empty(self, root):
         # b.jpg has one face only, which is degenerate
@@ -356,8 +356,8 @@ class TestMissing:
         with pytest.raises(ValueError, match='needs ann_file'):
             build(root, ann_file='')
 
-    def test_subset_file(self, root):
-        self.check(root, 'few.txt does not exist', subset_file='few.txt')
+    def test_missing_image_list(self, root):
+        self.check(root, 'few.txt does not exist', image_list='few.txt')
 
     def test_prefix_key(self, root):
         with pytest.raises(ValueError, match="needs the key 'img'"):
@@ -390,7 +390,7 @@ class TestMissing:
 
     def test_one_image(self, root):
         (root / 'WIDER_train/images' / PATHS[3]).unlink()
-        self.check(root, '1 of 4 images', PATHS[3], '`subset_file`', 'prepare')
+        self.check(root, '1 of 4 images', PATHS[3], '`image_list`', 'prepare')
 
     def test_event(self, root):
         for path in PATHS[2:]:
@@ -419,19 +419,19 @@ class TestMissing:
 
 
 class TestRealData:
-    def test_train_subset(self, widerface_root):
-        dataset = build(widerface_root, subset_file='train_subset.txt')
+    def test_train_image_list(self, widerface_root):
+        dataset = build(widerface_root, image_list='train_subset.txt')
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
         assert len(infos) == 581
         # 17,505 rows in the .mat, with the zeros of 0_Parade_Parade_0_452
         assert sum(len(info['instances']) for info in infos) == 17504
         empty = [info['img_id'] for info in infos if not info['instances']]
         assert empty == ['0--Parade/0_Parade_Parade_0_452']
-        names = list(read_subset_file(str(widerface_root / 'train_subset.txt')))
+        names = list(read_image_list(str(widerface_root / 'train_subset.txt')))
         assert [info['img_id'] + '.jpg' for info in infos] == names
         filtered = build(
             widerface_root,
-            subset_file='train_subset.txt',
+            image_list='train_subset.txt',
             filter_cfg=dict(filter_empty_gt=True, min_size=32),
         )
         assert len(filtered) == 580

@@ -97,7 +97,7 @@ class SpoilingNeck(NormNeck):
 
 
 @MODELS.register_module(force=True)
-class RestlessNeck(NormNeck):
+class TrainModeNeck(NormNeck):
     """Turns its BatchNorm to train mode when it is used, and leaves it there."""
 
     def forward(self, inputs):

@@ -10,8 +10,9 @@ from mmdet_facepatch.engine import load_config, report_on
 
 def write(tmp_path, **keys):
     path = tmp_path / 'some.py'
-    Config(dict(model=dict(type='X'), optim_wrapper=dict(type='OptimWrapper'),
-                **keys)).dump(path)
+    Config(
+        dict(model=dict(type='X'), optim_wrapper=dict(type='OptimWrapper'), **keys)
+    ).dump(path)
     return str(path)
 
 
@@ -22,8 +23,9 @@ def test_work_dir_defaults_to_the_configs_name(tmp_path):
 
 
 def test_options_resume_and_amp(tmp_path):
-    cfg = load_config(write(tmp_path), options={'model.depth': 3}, resume='auto',
-                      amp=True)
+    cfg = load_config(
+        write(tmp_path), options={'model.depth': 3}, resume='auto', amp=True
+    )
     assert cfg.model.depth == 3
     assert cfg.resume and cfg.load_from is None
     assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
@@ -41,22 +43,30 @@ def test_misspelt_key_is_named(tmp_path):
 
 
 class TestReportOn:
-
     def attack(self, tmp_path, **conditions):
-        return Config(dict(
-            work_dir=str(tmp_path), test_cfg=dict(conditions=conditions)))
+        return Config(
+            dict(work_dir=str(tmp_path), test_cfg=dict(conditions=conditions))
+        )
 
     def test_finished_patch_of_the_work_dir(self, tmp_path):
         """Not the start of the attack, under the name of its end."""
         path = tmp_path / 'patch.npy'
         path.touch()
         grey = dict(type='constant', value=0.5)
-        cfg = self.attack(tmp_path, clean=None, grey=grey, patch='current',
-                          half=dict(type='current', removed='top_half'))
+        cfg = self.attack(
+            tmp_path,
+            clean=None,
+            grey=grey,
+            patch='current',
+            half=dict(type='current', removed='top_half'),
+        )
         report_on(cfg, None)
         assert cfg.test_cfg.conditions == dict(
-            clean=None, grey=grey, patch=dict(type='file', path=str(path)),
-            half=dict(type='file', path=str(path), removed='top_half'))
+            clean=None,
+            grey=grey,
+            patch=dict(type='file', path=str(path)),
+            half=dict(type='file', path=str(path), removed='top_half'),
+        )
 
     def test_named_patch(self, tmp_path):
         path = tmp_path / 'other.png'

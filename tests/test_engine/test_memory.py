@@ -8,7 +8,7 @@ import pytest
 # Page faults of large tensors that are made and freed again and again.
 SCRIPT = """
 import resource, sys, torch
-from mmdet_facepatch.engine import keep_freed_memory
+from mmdet_facepatch.utils.memory import keep_freed_memory
 if sys.argv[1] == 'keep':
     assert keep_freed_memory()
 torch.set_num_threads(1)
@@ -23,8 +23,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='no glibc here')
 def test_pages_are_kept(warm_python):
     faults = {
-        mode: int(subprocess.run(
-            [warm_python, '-c', SCRIPT, mode], check=True, capture_output=True,
-            text=True).stdout.split()[-1])
-        for mode in ('default', 'keep')}
+        mode: int(
+            subprocess.run(
+                [warm_python, '-c', SCRIPT, mode],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout.split()[-1]
+        )
+        for mode in ('default', 'keep')
+    }
     assert faults['keep'] < 0.8 * faults['default']

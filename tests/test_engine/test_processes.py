@@ -25,12 +25,18 @@ FACES = [1, 7, 0, 3, 2, 5, 4, 1]
 @pytest.fixture(scope='module')
 def dist_run(warm_python) -> Callable[..., subprocess.CompletedProcess]:
     """A dist_*.sh of tools/, all of whose processes are quick to start."""
+
     def dist_run(script: str, *args: object, **env: str) -> subprocess.CompletedProcess:
         path = f'{Path(warm_python).parent}:/usr/bin:/bin'
         return subprocess.run(
-            ['bash', str(ROOT / 'tools' / script), *map(str, args)], cwd=ROOT,
-            capture_output=True, text=True, check=False, timeout=300,
-            env=dict(PATH=path, PORT='0', CUDA_VISIBLE_DEVICES='', **env))
+            ['bash', str(ROOT / 'tools' / script), *map(str, args)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env=dict(PATH=path, PORT='0', CUDA_VISIBLE_DEVICES='', **env),
+        )
 
     return dist_run
 
@@ -44,8 +50,11 @@ def test_dist_test_passes_a_checkpoint_if_there_is_one(tmp_path, checkpoint, pas
     script = str(ROOT / 'tools' / 'dist_test.sh')
     done = subprocess.run(
         ['bash', script, 'c.py', checkpoint, '2', '--tta'],
-        capture_output=True, text=True, check=True, env=dict(
-            PATH=f'{tmp_path}:/usr/bin:/bin', PORT='0'))
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(PATH=f'{tmp_path}:/usr/bin:/bin', PORT='0'),
+    )
     assert done.stdout.endswith(f'/test.py c.py{passed} --tta --launcher pytorch\n')
     assert '--nproc_per_node 2' in done.stdout
 
@@ -61,7 +70,7 @@ def write_uneven_faces(root: Path) -> None:
         for place in range(count):
             side = int(rng.integers(14, 28))
             x, y = 4 + 32 * (place % 4), 8 + 44 * (place // 4)
-            image[y:y + side, x:x + side] = (200, 180, 160)
+            image[y : y + side, x : x + side] = (200, 180, 160)
             lines.append(f'{x} {y} {side} {side} 0 0 0 0 0 0')
         lines += [] if count else ['0 0 0 0 0 0 0 0 0 0']
         Image.fromarray(image).save(folder / f'{index}.jpg', quality=95)
@@ -83,8 +92,11 @@ def uneven(trained, tmp_path_factory) -> dict[str, Path]:
     cfg.train_dataloader.dataset.pipeline = [
         dict(type='LoadIntactImage'),
         dict(type='LoadAnnotations', with_bbox=True),
-        dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape',
-                                              'img_shape'))]
+        dict(
+            type='PackDetInputs',
+            meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape'),
+        ),
+    ]
     configs = {}
     for name, batch_size in (('one', 4), ('two', 2)):
         cfg.train_dataloader.batch_size = batch_size
@@ -117,11 +129,19 @@ def test_two_processes_find_the_same_patch(patches):
 @pytest.mark.slow
 def test_two_processes_report_the_same_numbers(patches, uneven, run):
     folder = patches['one'] / 'report'
-    done = run('attack.py', uneven['one'], '--work-dir', folder, '--report-only',
-               patches['two'] / 'patch.npy')
+    done = run(
+        'attack.py',
+        uneven['one'],
+        '--work-dir',
+        folder,
+        '--report-only',
+        patches['two'] / 'patch.npy',
+    )
     assert done.returncode == 0, done.stderr
-    one, two = (json.loads((path / 'report.json').read_text())
-                for path in (folder, patches['two']))
+    one, two = (
+        json.loads((path / 'report.json').read_text())
+        for path in (folder, patches['two'])
+    )
     # Three images on two processes: one of them is evaluated twice and counted once.
     assert one['conditions']['clean'] == two['conditions']['clean']
     assert one['conditions']['patch'] == two['conditions']['patch']
@@ -130,18 +150,34 @@ def test_two_processes_report_the_same_numbers(patches, uneven, run):
 
 @pytest.mark.slow
 def test_training_and_test_on_two_processes(trained, run, dist_run, tmp_path):
-    done = dist_run('dist_train.sh', trained / 'detector.py', 2, '--work-dir',
-                    tmp_path / 'train')
+    done = dist_run(
+        'dist_train.sh', trained / 'detector.py', 2, '--work-dir', tmp_path / 'train'
+    )
     assert done.returncode == 0, done.stderr
     checkpoint = tmp_path / 'train' / 'epoch_1.pth'
-    done = dist_run('dist_test.sh', trained / 'detector.py', checkpoint, 2, '--tta',
-                    '--work-dir', tmp_path / 'two')
+    done = dist_run(
+        'dist_test.sh',
+        trained / 'detector.py',
+        checkpoint,
+        2,
+        '--tta',
+        '--work-dir',
+        tmp_path / 'two',
+    )
     assert done.returncode == 0, done.stderr
-    done = run('test.py', trained / 'detector.py', checkpoint, '--tta', '--work-dir',
-               tmp_path / 'one')
+    done = run(
+        'test.py',
+        trained / 'detector.py',
+        checkpoint,
+        '--tta',
+        '--work-dir',
+        tmp_path / 'one',
+    )
     assert done.returncode == 0, done.stderr
-    one, two = (json.loads((tmp_path / name / 'report.json').read_text())
-                for name in ('one', 'two'))
+    one, two = (
+        json.loads((tmp_path / name / 'report.json').read_text())
+        for name in ('one', 'two')
+    )
     assert one['conditions'] == two['conditions']
 
 
@@ -166,16 +202,21 @@ class KillOnceHook(Hook):
 
 
 @pytest.mark.slow
-def test_killed_process_ends_the_run_which_resumes(
-        patches, uneven, dist_run, tmp_path):
+def test_killed_process_ends_the_run_which_resumes(patches, uneven, dist_run, tmp_path):
     (tmp_path / 'killer.py').write_text(KILLER)
     cfg = Config.fromfile(uneven['two'])
     cfg.custom_imports.imports = ['mmdet_facepatch', 'killer']
-    cfg.custom_hooks.append(
-        dict(type='KillOnceHook', marker=str(tmp_path / 'killed')))
+    cfg.custom_hooks.append(dict(type='KillOnceHook', marker=str(tmp_path / 'killed')))
     cfg.dump(tmp_path / 'killed.py')
-    arguments = ('dist_attack.sh', tmp_path / 'killed.py', 2, '--no-report',
-                 '--work-dir', tmp_path / 'run', '--resume')
+    arguments = (
+        'dist_attack.sh',
+        tmp_path / 'killed.py',
+        2,
+        '--no-report',
+        '--work-dir',
+        tmp_path / 'run',
+        '--resume',
+    )
     done = dist_run(*arguments, PYTHONPATH=str(tmp_path))
     assert done.returncode != 0
     # The other process gets half a minute to end by itself.
@@ -187,8 +228,10 @@ def test_killed_process_ends_the_run_which_resumes(
     done = dist_run(*arguments, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert 'resumed epoch: 2' in done.stdout + done.stderr
-    assert torch.equal(load_patch(tmp_path / 'run' / 'patch.npy'),
-                       load_patch(patches['two'] / 'patch.npy'))
+    assert torch.equal(
+        load_patch(tmp_path / 'run' / 'patch.npy'),
+        load_patch(patches['two'] / 'patch.npy'),
+    )
 
 
 @pytest.mark.slow
@@ -199,11 +242,21 @@ def test_a_loss_of_one_process_stops_both(uneven, dist_run, tmp_path):
     cfg.model.loss = dict(type='BreakingLoss', value='inf', step=3, rank=1)
     cfg.dump(tmp_path / 'breaking.py')
     folder = tmp_path / 'work'
-    done = dist_run('dist_attack.sh', tmp_path / 'breaking.py', 2, '--no-report',
-                    '--work-dir', folder, PYTHONPATH=f'{ROOT}:{Path(__file__).parent}')
+    done = dist_run(
+        'dist_attack.sh',
+        tmp_path / 'breaking.py',
+        2,
+        '--no-report',
+        '--work-dir',
+        folder,
+        PYTHONPATH=f'{ROOT}:{Path(__file__).parent}',
+    )
     assert done.returncode != 0
-    errors = {line.split('FloatingPointError: ')[1].split(' The ')[0]
-              for line in done.stderr.splitlines() if 'FloatingPointError: ' in line}
+    errors = {
+        line.split('FloatingPointError: ')[1].split(' The ')[0]
+        for line in done.stderr.splitlines()
+        if 'FloatingPointError: ' in line
+    }
     # Both raise the same, with the two images of the second process.
     assert len(errors) == 1
     error = errors.pop()
@@ -211,13 +264,13 @@ def test_a_loss_of_one_process_stops_both(uneven, dist_run, tmp_path):
     assert error.count('/0--Squares/') == 2
     checkpoint = torch.load(folder / 'stopped.pth', weights_only=False)
     assert checkpoint['meta']['iter'] == 2
-    assert torch.equal(checkpoint['state_dict']['patch.pixels'],
-                       load_patch(folder / 'stopped.npy'))
+    assert torch.equal(
+        checkpoint['state_dict']['patch.pixels'], load_patch(folder / 'stopped.npy')
+    )
     assert not (folder / 'patch.npy').exists()
 
 
 class TestErrors:
-
     @pytest.fixture(autouse=True)
     def no_gpu(self, monkeypatch):
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)

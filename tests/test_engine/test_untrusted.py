@@ -26,12 +26,17 @@ class Payload:
         ('train.py', ['detector.py', '--resume', 'EVIL', '--work-dir', 'WORK']),
         (
             'attack.py',
-            ['attack.py', '--work-dir', 'WORK', '--cfg-options',
-             'model.detector.checkpoint=EVIL'],
+            [
+                'attack.py',
+                '--work-dir',
+                'WORK',
+                '--cfg-options',
+                'model.detector.checkpoint=EVIL',
+            ],
         ),
         ('attack.py', ['attack.py', '--resume', 'EVIL', '--work-dir', 'WORK']),
-        ('publish_model.py', ['EVIL', 'WORK']),
-        ('convert_mobilenet_v2.py', ['EVIL', 'WORK']),
+        ('publish.py', ['model', 'EVIL', 'WORK']),
+        ('model_converters/mobilenet_v2.py', ['EVIL', 'WORK']),
     ],
 )
 def test_payload_is_refused(tmp_path, trained, run, tool, options):
@@ -50,7 +55,7 @@ def test_payload_is_refused(tmp_path, trained, run, tool, options):
             option = option.replace(name, place)
         arguments.append(option)
     # These two are run nowhere else: with imports of their own.
-    own = tool in ('publish_model.py', 'convert_mobilenet_v2.py')
+    own = tool in ('publish.py', 'model_converters/mobilenet_v2.py')
     done = run(tool, *arguments, **dict(python=sys.executable) if own else {})
     assert done.returncode != 0
     assert 'evil.pth is refused, since it holds more than tensors' in done.stderr

@@ -26,8 +26,11 @@ def config(folder, **keys):
 
 
 def contents(folder):
-    return {path.relative_to(folder): path.read_bytes()
-            for path in sorted(folder.rglob('*')) if path.is_file()}
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in sorted(folder.rglob('*'))
+        if path.is_file()
+    }
 
 
 def run(cfg, purpose='train', write=(), **kwargs):
@@ -58,7 +61,6 @@ def end(child):
 
 
 class TestInUse:
-
     def hold(self, cfg, purpose='train', worker=False):
         def body(tell):
             with claim_work_dir(cfg, [purpose]):
@@ -67,6 +69,7 @@ class TestInUse:
                     os._exit(0)
                 tell()
                 time.sleep(60)
+
         return fork(body)
 
     def test_going_on_with_another_config_is_told(self, tmp_path):
@@ -113,11 +116,16 @@ class TestInUse:
 
 
 class TestEarlierResults:
-
-    @pytest.mark.parametrize(('purpose', 'name', 'other'), [
-        ('train', 'epoch_3.pth', 'train_cfg'), ('train', 'patch.npy', 'randomness'),
-        ('train', 'last_checkpoint', 'optim_wrapper'),
-        ('report', 'report.json', 'test_cfg'), ('report', 'report.json', 'load_from')])
+    @pytest.mark.parametrize(
+        ('purpose', 'name', 'other'),
+        [
+            ('train', 'epoch_3.pth', 'train_cfg'),
+            ('train', 'patch.npy', 'randomness'),
+            ('train', 'last_checkpoint', 'optim_wrapper'),
+            ('report', 'report.json', 'test_cfg'),
+            ('report', 'report.json', 'load_from'),
+        ],
+    )
     def test_another_config(self, tmp_path, purpose, name, other):
         cfg = config(tmp_path, **{other: dict(a=1)})
         run(cfg, purpose, write=[name])
@@ -145,8 +153,10 @@ class TestEarlierResults:
         run(cfg)
 
     def test_interrupted_before_it_had_results(self, tmp_path):
-        with pytest.raises(ZeroDivisionError), claim_work_dir(
-                config(tmp_path), ['train']):
+        with (
+            pytest.raises(ZeroDivisionError),
+            claim_work_dir(config(tmp_path), ['train']),
+        ):
             raise ZeroDivisionError
         run(config(tmp_path, load_from='other'))
 
@@ -154,10 +164,20 @@ class TestEarlierResults:
         run(config(tmp_path / 'a'), write=['epoch_1.pth'])
         run(config(tmp_path / 'b'), write=['epoch_1.pth'])
         with pytest.raises(WorkDirError, match='load_from'):
-            run(config(tmp_path / 'b', resume=True,
-                       load_from=str(tmp_path / 'a' / 'epoch_1.pth')))
-        run(config(tmp_path / 'b', resume=True,
-                   load_from=str(tmp_path / 'b' / 'epoch_1.pth')))
+            run(
+                config(
+                    tmp_path / 'b',
+                    resume=True,
+                    load_from=str(tmp_path / 'a' / 'epoch_1.pth'),
+                )
+            )
+        run(
+            config(
+                tmp_path / 'b',
+                resume=True,
+                load_from=str(tmp_path / 'b' / 'epoch_1.pth'),
+            )
+        )
 
     def test_results_without_a_record(self, tmp_path):
         (tmp_path / 'best_face_AP.pth').touch()
@@ -166,9 +186,11 @@ class TestEarlierResults:
 
     def test_what_the_tools_leave(self, attacked):
         """The same again, or another seed into the same folder."""
+
         def claim(options, purposes):
-            cfg = load_config(str(attacked / 'attack.py'), options,
-                              work_dir=str(attacked / 'attack'))
+            cfg = load_config(
+                str(attacked / 'attack.py'), options, work_dir=str(attacked / 'attack')
+            )
             with claim_work_dir(cfg, purposes):
                 pass
 
@@ -191,16 +213,14 @@ def unprivileged():
 
 
 class TestCannotBeWritten:
-
     def closed(self, tmp_path):
         folder = tmp_path / 'closed'
         folder.mkdir()
         (folder / 'report.json').write_text('earlier')
-        path = tmp_path
-        while not path.name.startswith('pytest-of-'):
-            path.chmod(0o755)
-            path = path.parent
-        path.chmod(0o755)
+        # Pytest's folders are closed to other users.
+        for path in (tmp_path, *tmp_path.parents):
+            if not path.stat().st_mode & 0o001:
+                path.chmod(0o755)
         folder.chmod(0o555)
         return folder
 
@@ -221,8 +241,10 @@ class TestCannotBeWritten:
             run(config(tmp_path / 'work'))
 
     def test_other_errors_pass(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match='image.jpg'), claim_work_dir(
-                config(tmp_path), ['train']):
+        with (
+            pytest.raises(FileNotFoundError, match='image.jpg'),
+            claim_work_dir(config(tmp_path), ['train']),
+        ):
             Path('/nowhere/image.jpg').read_bytes()
 
     def test_a_patch_that_does_not_fit(self, tmp_path):
@@ -231,8 +253,10 @@ class TestCannotBeWritten:
         before = contents(tmp_path)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         named = 'File too large.*patch.npy'
-        with pytest.raises(WorkDirError, match=named), claim_work_dir(
-                config(tmp_path), []):
+        with (
+            pytest.raises(WorkDirError, match=named),
+            claim_work_dir(config(tmp_path), []),
+        ):
             resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
             try:
                 save_patch(tmp_path / 'patch.npy', torch.ones(3, 16, 16))
@@ -253,16 +277,23 @@ class TestCannotBeWritten:
         folder = mounted('size=2m')
 
         def attack(**options):
-            cfg = load_config(str(trained / 'attack.py'), options, work_dir=str(folder),
-                              resume='auto')
+            cfg = load_config(
+                str(trained / 'attack.py'), options, work_dir=str(folder), resume='auto'
+            )
             cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
             cfg.experiment_name = f'{tmp_path.name}_{len(options)}'
             with claim_work_dir(cfg, ['train']):
                 Runner.from_cfg(cfg).train()
 
         attack()
-        names = ('epoch_1.pth', 'epoch_2.pth', 'last_checkpoint', 'patch.npy',
-                 'patch.png', 'patches/epoch_0002.png')
+        names = (
+            'epoch_1.pth',
+            'epoch_2.pth',
+            'last_checkpoint',
+            'patch.npy',
+            'patch.png',
+            'patches/epoch_0002.png',
+        )
         before = {name: (folder / name).read_bytes() for name in names}
         with pytest.raises(OSError, match='No space'), open(folder / 'fill', 'wb') as f:
             while True:
@@ -287,8 +318,11 @@ def mounted(tmp_path):
 
     def mount(options):
         folder.mkdir()
-        done = subprocess.run(['mount', '-t', 'tmpfs', '-o', options, 'tmpfs',
-                               str(folder)], capture_output=True, check=False)
+        done = subprocess.run(
+            ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(folder)],
+            capture_output=True,
+            check=False,
+        )
         if done.returncode:
             folder.rmdir()
             pytest.skip('file systems cannot be mounted here')

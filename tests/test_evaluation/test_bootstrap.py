@@ -8,17 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmdet_facepatch.evaluation.bootstrap import (
+from mmdet_facepatch.evaluation.functional.bootstrap import (
     bootstrap_weights,
     paired_differences,
     percentile_interval,
 )
-from mmdet_facepatch.evaluation.evaluate import evaluate_faces
-from mmdet_facepatch.evaluation.face_evaluation import (
+from mmdet_facepatch.evaluation.functional.evaluate import evaluate_faces
+from mmdet_facepatch.evaluation.functional.face_evaluation import (
     EvaluationSettings,
     compare_evaluations,
 )
-from mmdet_facepatch.evaluation.matching import ImageRecord
+from mmdet_facepatch.evaluation.functional.records import ImageRecord
 
 
 def random_records(num_images=25, seed=0, quality=0.15, attacked=False):

@@ -45,8 +45,18 @@ def test_two_detectors_beside_each_other(run, annotation, tmp_path):
     write_text_predictions(tmp_path / 'strong', predictions(0.96875, IDS[:2]))
     save_predictions(tmp_path / 'weak.npz', predictions(0.5))
     done = run(
-        TOOL, tmp_path / 'strong', f'other={tmp_path / "weak.npz"}', '--gt', annotation,
-        '--out', tmp_path / 'out', '--deltas', 0.9, 0.25, '--bootstrap', 50,
+        TOOL,
+        tmp_path / 'strong',
+        f'other={tmp_path / "weak.npz"}',
+        '--gt',
+        annotation,
+        '--out',
+        tmp_path / 'out',
+        '--deltas',
+        0.9,
+        0.25,
+        '--bootstrap',
+        50,
         python=sys.executable,
     )
     assert done.returncode == 0, done.stderr
@@ -86,17 +96,34 @@ def test_part_of_the_images(run, annotation, tmp_path):
 def test_moved_boxes_count_at_a_lower_overlap(run, annotation, tmp_path):
     """Half of each face: IoU 11 / 21 with the +1 convention, then 10 / 21."""
     for height, name in ((10.0, 'half'), (9.0, 'less')):
-        save_predictions(tmp_path / f'{name}.npz', {
-            img_id: Detections(np.array([[10.0, 10, 30, 10 + height]], np.float32),
-                               np.array([0.75], np.float32)) for img_id in IDS})
+        save_predictions(
+            tmp_path / f'{name}.npz',
+            {
+                img_id: Detections(
+                    np.array([[10.0, 10, 30, 10 + height]], np.float32),
+                    np.array([0.75], np.float32),
+                )
+                for img_id in IDS
+            },
+        )
     paths = [f'{name}={tmp_path / name}.npz' for name in ('half', 'less')]
-    for extra, found in (((), 0.0), (('--iou-thr', 0.45), 1.0)):
-        done = run(TOOL, *paths, '--gt', annotation, '--out', tmp_path / 'out',
-                   '--bootstrap', 0, *extra)
+    for extra, found in (((), 0.0), (('--face-iou-thr', 0.45), 1.0)):
+        done = run(
+            TOOL,
+            *paths,
+            '--gt',
+            annotation,
+            '--out',
+            tmp_path / 'out',
+            '--bootstrap',
+            0,
+            *extra,
+        )
         assert done.returncode == 0, done.stderr
         report = load_report(tmp_path / 'out' / 'report.json')
-        half, less = (report['conditions'][name]['numbers']
-                      for name in ('half', 'less'))
+        half, less = (
+            report['conditions'][name]['numbers'] for name in ('half', 'less')
+        )
         assert half['all/recall@0.5'] == 1.0
         assert less['all/recall@0.5'] == found
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmdet_facepatch.evaluation import Detections
-from mmdet_facepatch.evaluation.breakdown import height_bands
-from mmdet_facepatch.evaluation.evaluate import evaluate_faces, to_records
-from mmdet_facepatch.evaluation.f_beta import average_f_beta
-from mmdet_facepatch.evaluation.face_evaluation import EvaluationSettings
-from mmdet_facepatch.evaluation.ground_truth import ATTRIBUTE_VALUES, ImageFaces
-from mmdet_facepatch.evaluation.matching import ImageRecord, pool_matches
-from mmdet_facepatch.evaluation.precision_recall import average_precision
+from mmdet_facepatch.evaluation import Detections, ImageRecord, to_records
+from mmdet_facepatch.evaluation.functional.breakdown import height_bands
+from mmdet_facepatch.evaluation.functional.evaluate import evaluate_faces
+from mmdet_facepatch.evaluation.functional.f_beta import average_f_beta
+from mmdet_facepatch.evaluation.functional.face_evaluation import EvaluationSettings
+from mmdet_facepatch.evaluation.functional.faces import ATTRIBUTE_VALUES, ImageFaces
+from mmdet_facepatch.evaluation.functional.matching import pool_matches
+from mmdet_facepatch.evaluation.functional.precision_recall import average_precision
 
 SMALL, LARGE = [10.0, 10, 20, 20], [50.0, 50, 90, 90]
 PATCH = [52, 110, 62, 120]
@@ -54,7 +54,6 @@ def attacked():
 
 
 class TestOutcomes:
-
     def test_false_positives_are_counted_by_their_kind(self):
         numbers = evaluate_faces(attacked(), QUICK).numbers
         kinds = ('true_positives', 'duplicates', 'on_patch', 'other_false_positives')
@@ -88,7 +87,6 @@ class TestOutcomes:
 
 
 class TestParts:
-
     def test_bands(self):
         assert height_bands((8, 32)) == {
             'height:<8': (-math.inf, 8),
@@ -136,7 +134,6 @@ class TestParts:
 
 
 class TestSubsets:
-
     def test_subsets_ignore_what_they_do_not_keep(self):
         keep = {'easy': np.array([False, True]), 'hard': np.array([True, True])}
         found = evaluate_faces([replace(attacked()[0], gt_keep=keep)], QUICK).numbers
@@ -157,7 +154,6 @@ class TestSubsets:
 
 
 class TestMargins:
-
     def test_area_is_that_of_the_saved_curve(self):
         evaluation = evaluate_faces(attacked(), QUICK)
         thresholds = evaluation.curves['margin_thresholds']
@@ -228,7 +224,6 @@ class TestMargins:
 
 
 class TestEvaluation:
-
     def test_ap_is_the_protocols(self):
         records = attacked()
         pool = pool_matches(records)
@@ -254,8 +249,13 @@ class TestEvaluation:
         evaluation = evaluate_faces(attacked(), QUICK)
         headline = evaluation.headline()
         assert headline['all/AP'] == evaluation.numbers['all/AP']
-        for key in ('all/AF0.5', 'all/on_patch@0.5', 'all/precision@calibrated',
-                    'calibrated_delta', 'silent_images@0.9'):
+        for key in (
+            'all/AF0.5',
+            'all/on_patch@0.5',
+            'all/precision@calibrated',
+            'calibrated_delta',
+            'silent_images@0.9',
+        ):
             assert key in headline
         assert not any('height' in key or 'F0.5@' in key for key in headline)
 
@@ -276,8 +276,8 @@ class TestEvaluation:
             (dict(betas=(0,)), 'betas must be positive'),
             (dict(betas=(0.5, 0.5)), 'betas must differ'),
             (dict(min_precision=0), 'min_precision'),
-            (dict(iou_thr=1.5), 'iou_thr'),
-            (dict(patch_thr=-1), 'patch_thr'),
+            (dict(face_iou_thr=1.5), 'face_iou_thr'),
+            (dict(patch_iou_thr=-1), 'patch_iou_thr'),
             (dict(patch_share=1.5), 'patch_share'),
             (dict(margin_range=(3, 1)), 'low < high'),
             (dict(height_edges=(3, 1)), 'ascending'),
@@ -291,7 +291,6 @@ class TestEvaluation:
 
 
 class TestRecords:
-
     def test_missing_predictions_are_empty(self):
         faces = {
             'e/a': ImageFaces(np.array([LARGE])),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdet_facepatch.evaluation.f_beta import (
+from mmdet_facepatch.evaluation.functional.f_beta import (
     average_f_beta,
     f_beta,
     f_beta_from_counts,

@@ -7,11 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from mmdet_facepatch.evaluation.ground_truth import (
-    ATTRIBUTE_VALUES,
-    load_faces,
-    load_ground_truth,
-)
+from mmdet_facepatch.evaluation.functional.faces import ATTRIBUTE_VALUES
+from mmdet_facepatch.evaluation.io.ground_truth import load_faces, load_ground_truth
 
 
 def cell(*items):

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from mmdet_facepatch.evaluation.matching import ImageRecord, pool_matches
-from mmdet_facepatch.evaluation.patch_detections import best_patch_scores, on_patch
+from mmdet_facepatch.evaluation import ImageRecord
+from mmdet_facepatch.evaluation.functional.matching import pool_matches
+from mmdet_facepatch.evaluation.functional.patch_detections import (
+    best_patch_scores,
+    on_patch,
+)
 
 
 def test_on_patch():
@@ -13,7 +17,7 @@ def test_on_patch():
     # Around the patch, IoU 100 / 330 and 100 / 340.
     boxes = [patch[0], face, [10, 10, 20, 43], [10, 10, 20, 44], [0, 0, 5, 5]]
     assert on_patch(boxes, patch).tolist() == [True, False, True, False, False]
-    assert on_patch(boxes, patch, thr=0.25).tolist()[1] is True
+    assert on_patch(boxes, patch, patch_iou_thr=0.25).tolist()[1] is True
     assert on_patch(boxes, np.zeros((0, 4))).tolist() == [False] * 5
 
 
@@ -24,15 +28,26 @@ def test_on_a_part_of_a_patch():
     around, empty = [0, 0, 40, 40], [15, 15, 15, 20]
     boxes = [inside, half, less, around, empty]
     assert on_patch(boxes, patch).tolist() == [True, True, False, False, False]
-    assert on_patch(boxes, patch, share=0.25).tolist() == [
-        True, True, True, True, False]
-    assert on_patch(boxes, patch, share=1.0).tolist() == [
-        True, False, False, False, False]
-    assert best_patch_scores(
-        boxes, [0.25, 0.5, 0.75, 0.9, 1.0], patch).tolist() == [0.5]
+    assert on_patch(boxes, patch, patch_share=0.25).tolist() == [
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
+    assert on_patch(boxes, patch, patch_share=1.0).tolist() == [
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+    assert best_patch_scores(boxes, [0.25, 0.5, 0.75, 0.9, 1.0], patch).tolist() == [
+        0.5
+    ]
 
 
-@pytest.mark.parametrize('name', ['thr', 'share'])
+@pytest.mark.parametrize('name', ['patch_iou_thr', 'patch_share'])
 @pytest.mark.parametrize('value', [0, 1.5])
 def test_shares_lie_between_0_and_1(name, value):
     with pytest.raises(ValueError, match=rf'{name} must lie in \(0, 1\]'):

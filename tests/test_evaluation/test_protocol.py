@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdet_facepatch.evaluation import load_ground_truth, overlaps
-from mmdet_facepatch.evaluation.matching import (
-    ImageRecord,
+from mmdet_facepatch.evaluation import ImageRecord, load_ground_truth
+from mmdet_facepatch.evaluation.functional import overlaps
+from mmdet_facepatch.evaluation.functional.matching import (
     match_detections,
     pool_matches,
 )
-from mmdet_facepatch.evaluation.overlaps import pairwise_iou, pairwise_iou_plus_one
-from mmdet_facepatch.evaluation.patch_detections import on_patch
-from mmdet_facepatch.evaluation.precision_recall import (
+from mmdet_facepatch.evaluation.functional.overlaps import (
+    pairwise_iou,
+    pairwise_iou_plus_one,
+)
+from mmdet_facepatch.evaluation.functional.patch_detections import on_patch
+from mmdet_facepatch.evaluation.functional.precision_recall import (
     ThresholdBins,
     average_precision,
     calibrated_delta,
@@ -554,8 +557,10 @@ def test_bins_count_what_reaches_each_threshold(scored, thresholds):
     image = np.array([i for _, i in scored], dtype=np.int64)
     bins = ThresholdBins.of(scores, thresholds)
     mask = scores % 3 != 0
-    expected = [[int((scores[mask & (image == i)] >= t).sum()) for t in thresholds]
-                for i in range(3)]
+    expected = [
+        [int((scores[mask & (image == i)] >= t).sum()) for t in thresholds]
+        for i in range(3)
+    ]
     by_image = bins.counts_by_image(mask, image, 3)
     assert by_image.tolist() == expected
     assert bins.counts(mask).tolist() == by_image.sum(axis=0).tolist()
@@ -576,8 +581,8 @@ def test_wrong_arguments():
     face = [[0, 0, 9, 9]]
     with pytest.raises(ValueError, match='2 entries for 1 faces'):
         match_detections(face, face, [True, False])
-    with pytest.raises(ValueError, match='iou_thr'):
-        match_detections(face, face, [True], iou_thr=0)
+    with pytest.raises(ValueError, match='face_iou_thr'):
+        match_detections(face, face, [True], face_iou_thr=0)
     with pytest.raises(ValueError, match='min_precision'):
         calibrated_delta([0.5], [1], 0)
     with pytest.raises(ValueError, match='3 entries for 1 faces'):

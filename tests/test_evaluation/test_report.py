@@ -9,18 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmdet_facepatch.evaluation.bootstrap import Interval
-from mmdet_facepatch.evaluation.evaluate import evaluate_faces
-from mmdet_facepatch.evaluation.face_evaluation import EvaluationSettings
-from mmdet_facepatch.evaluation.matching import ImageRecord
+from mmdet_facepatch.evaluation.functional.bootstrap import Interval
+from mmdet_facepatch.evaluation.functional.evaluate import evaluate_faces
+from mmdet_facepatch.evaluation.functional.face_evaluation import EvaluationSettings
+from mmdet_facepatch.evaluation.functional.records import ImageRecord
 from mmdet_facepatch.evaluation.report import (
     SCHEMA_VERSION,
-    format_report,
     load_report,
-    report_to_markdown,
     save_curves,
     save_report,
 )
+from mmdet_facepatch.evaluation.report_tables import format_report, report_to_markdown
 
 SUBSETS = ('easy', 'medium', 'hard', 'all')
 
@@ -55,41 +54,36 @@ EXPECTED = """\
 115 images
 
 precision/recall (%) at delta 0.99
---------------------------------------------------------------------------
-condition         Easy       Medium         Hard          All     on patch
---------------------------------------------------------------------------
-clean        99.0/73.4    99.0/73.4    99.0/73.4    99.0/73.4            -
-noise       100.0/25.0   100.0/25.0   100.0/25.0   100.0/25.0            0
-patch            -/0.0        -/0.0        -/0.0        -/0.0           31
+condition          Easy      Medium        Hard         All    on patch
+-----------  ----------  ----------  ----------  ----------  ----------
+clean         99.0/73.4   99.0/73.4   99.0/73.4   99.0/73.4           -
+noise        100.0/25.0  100.0/25.0  100.0/25.0  100.0/25.0           0
+patch             -/0.0       -/0.0       -/0.0       -/0.0          31
 
 AP
--------------------------------------------------------------
-condition         Easy       Medium         Hard          All
--------------------------------------------------------------
-clean           0.7340       0.7340       0.7340       0.7340
-noise           0.2500       0.2500       0.2500       0.2500
-patch           0.0000       0.0000       0.0000       0.0000
+condition      Easy    Medium    Hard     All
+-----------  ------  --------  ------  ------
+clean        0.7340    0.7340  0.7340  0.7340
+noise        0.2500    0.2500  0.2500  0.2500
+patch        0.0000    0.0000  0.0000  0.0000
 
 AF_beta, All
-----------------------
-condition     beta 0.5
-----------------------
-clean           0.3670
-noise           0.1250
-patch           0.0000
+condition      beta 0.5
+-----------  ----------
+clean            0.3670
+noise            0.1250
+patch            0.0000
 
 detections, All, and images without any (silent) at delta 0.99
---------------------------------------------------------------------------
-condition    true pos.   duplicates     on patch  other false   silent (%)
---------------------------------------------------------------------------
-clean                7            1            -            2         25.0
-noise                7            1            0            2         25.0
-patch                7            1           31            2         25.0
+condition      true pos.    duplicates    on patch    other false    silent (%)
+-----------  -----------  ------------  ----------  -------------  ------------
+clean                  7             1           -              2          25.0
+noise                  7             1           0              2          25.0
+patch                  7             1          31              2          25.0
 
 precision/recall (%) by face height in pixels at delta 0.99
-----------------------
 condition        16-32
-----------------------
+-----------  ---------
 clean        99.0/18.4
 noise        100.0/6.2
 patch            -/0.0"""
@@ -134,12 +128,10 @@ def test_on_patch_only_where_measured():
 def test_intervals():
     intervals = {'clean': {'all/recall@calibrated': Interval(0.7, 0.75)}}
     lines = format_report(CONDITIONS, intervals).splitlines()
-    title = lines.index(
-        'intervals by bootstrap over images, All, at delta calibrated'
-    )
-    assert lines[title + 2].split('  ')[-1].strip() == 'AF0.5'
-    assert lines[title + 4].split() == ['clean', '-', '[70.0,', '75.0]', '-', '-']
-    assert lines[title + 5].split() == ['noise', '-', '-', '-', '-']
+    title = lines.index('intervals by bootstrap over images, All, at delta calibrated')
+    assert lines[title + 1].split('  ')[-1].strip() == 'AF0.5'
+    assert lines[title + 3].split() == ['clean', '-', '[70.0,', '75.0]', '-', '-']
+    assert lines[title + 4].split() == ['noise', '-', '-', '-', '-']
     assert not any('bootstrap' in line for line in format_report(CONDITIONS).split())
 
 
@@ -160,15 +152,15 @@ def test_markdown():
         '',
         '**precision/recall (%) at delta 0.99**',
         '',
-        '| condition | Easy | Medium | Hard | All |',
-        '| --- | ---: | ---: | ---: | ---: |',
-        '| a\\|b | 99.0/73.4 | 99.0/73.4 | 99.0/73.4 | 99.0/73.4 |',
+        '| condition   |      Easy |    Medium |      Hard |       All |',
+        '|:------------|----------:|----------:|----------:|----------:|',
+        '| a\\|b        | 99.0/73.4 | 99.0/73.4 | 99.0/73.4 | 99.0/73.4 |',
         '',
         '**AP**',
         '',
-        '| condition | Easy | Medium | Hard | All |',
-        '| --- | ---: | ---: | ---: | ---: |',
-        '| a\\|b | 0.7340 | 0.7340 | 0.7340 | 0.7340 |',
+        '| condition   |   Easy |   Medium |   Hard |    All |',
+        '|:------------|-------:|---------:|-------:|-------:|',
+        '| a\\|b        | 0.7340 |   0.7340 | 0.7340 | 0.7340 |',
         '',
     ]
 
@@ -179,7 +171,7 @@ def test_markdown_has_attributes():
         values[f'blur:{name}/recall@calibrated'] = recall
     text = report_to_markdown({'clean': values})
     assert '**recall (%) by blur at delta calibrated**' in text
-    assert text.endswith('| clean | 90.0 | 50.0 | - |')
+    assert text.endswith('| clean       |    90.0 |     50.0 |       - |')
     assert 'by pose' not in text
 
 
@@ -220,7 +212,7 @@ def test_file_round_trip(tmp_path):
     protocol = dict(scales=(0.5, 1), score_thr=np.float32(0.5), subset=None)
     save_report(path, found, protocol)
     raw = json.loads(path.read_text())
-    assert raw['schema_version'] == SCHEMA_VERSION == 2
+    assert raw['schema_version'] == SCHEMA_VERSION == 3
     settings = raw['protocol'].pop('settings')
     assert settings['deltas'] == [0.9] and settings['margin_range'] == [-20, 40]
     assert raw['protocol'] == dict(scales=[0.5, 1], score_thr=0.5, subset=None)

@@ -17,8 +17,8 @@ from mmengine.structures import InstanceData
 from PIL import Image
 
 from mmdet_facepatch.evaluation import WiderFaceMetric, load_ground_truth
-from mmdet_facepatch.evaluation.matching import match_detections
-from mmdet_facepatch.evaluation.precision_recall import average_precision
+from mmdet_facepatch.evaluation.functional.matching import match_detections
+from mmdet_facepatch.evaluation.functional.precision_recall import average_precision
 
 FACE_A, FACE_B = [10.0, 10.0, 29.0, 29.0], [50.0, 50.0, 69.0, 69.0]
 ELSEWHERE = [100.0, 10.0, 119.0, 29.0]
@@ -285,8 +285,8 @@ def test_no_images():
         (dict(deltas=(99,)), 'deltas are score thresholds'),
         (dict(deltas=(0.9, 0.9)), 'deltas must differ'),
         (dict(min_precision=0), 'min_precision'),
-        (dict(iou_thr=1.5), 'iou_thr'),
-        (dict(patch_thr=-1), 'patch_thr'),
+        (dict(face_iou_thr=1.5), 'face_iou_thr'),
+        (dict(patch_iou_thr=-1), 'patch_iou_thr'),
         (dict(patch_share=0), 'patch_share'),
     ],
 )
@@ -381,10 +381,22 @@ def test_coco_data_set(tmp_path):
         images=[dict(id=139, file_name='a.jpg', width=150, height=100)],
         categories=[dict(id=1, name='face')],
         annotations=[
-            dict(id=1, image_id=139, category_id=1, bbox=[10, 10, 19, 19],
-                 area=361, iscrowd=0),
-            dict(id=2, image_id=139, category_id=1, bbox=[50, 50, 40, 40],
-                 area=1600, iscrowd=1),
+            dict(
+                id=1,
+                image_id=139,
+                category_id=1,
+                bbox=[10, 10, 19, 19],
+                area=361,
+                iscrowd=0,
+            ),
+            dict(
+                id=2,
+                image_id=139,
+                category_id=1,
+                bbox=[50, 50, 40, 40],
+                area=1600,
+                iscrowd=1,
+            ),
         ],
     )
     (tmp_path / 'faces.json').write_text(json.dumps(annotation))

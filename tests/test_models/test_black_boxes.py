@@ -75,21 +75,31 @@ def real(name: str) -> BlackBoxDetector:
 
 def pack(*images: np.ndarray, scale: float = 1.0) -> dict:
     """A batch as a pipeline with a resize to ``scale`` would give it."""
-    samples = [DetDataSample(metainfo=dict(
-        img_shape=image.shape[:2], ori_shape=image.shape[:2],
-        scale_factor=(scale, scale))) for image in images]
-    return dict(inputs=[torch.from_numpy(image).permute(2, 0, 1) for image in images],
-                data_samples=samples)
+    samples = [
+        DetDataSample(
+            metainfo=dict(
+                img_shape=image.shape[:2],
+                ori_shape=image.shape[:2],
+                scale_factor=(scale, scale),
+            )
+        )
+        for image in images
+    ]
+    return dict(
+        inputs=[torch.from_numpy(image).permute(2, 0, 1) for image in images],
+        data_samples=samples,
+    )
 
 
 def detect(detector, *images: np.ndarray, scale: float = 1.0) -> list[InstanceData]:
     with torch.no_grad():
-        return [sample.pred_instances
-                for sample in detector.test_step(pack(*images, scale=scale))]
+        return [
+            sample.pred_instances
+            for sample in detector.test_step(pack(*images, scale=scale))
+        ]
 
 
 class TestDecoding:
-
     def test_centerface(self):
         """One cell of six: row 1, column 2."""
         heat = torch.tensor([[0.1, 0.0, 0.0], [0.0, 0.0, 0.9]])
@@ -130,24 +140,31 @@ class TestDecoding:
         assert kept.tolist() == [[5, 11, 17, 23]]
 
     def test_refine_and_square(self):
-        box, offsets = torch.tensor([[10.0, 20, 19, 29]]), torch.tensor([
-            [0.1, -0.1, 0.2, 0.0]])
+        box, offsets = (
+            torch.tensor([[10.0, 20, 19, 29]]),
+            torch.tensor([[0.1, -0.1, 0.2, 0.0]]),
+        )
         assert refine(box, offsets).tolist() == [pytest.approx([11, 19, 21, 29])]
         assert refine(box, offsets, 0).tolist() == [
-            pytest.approx([10.9, 19.1, 20.8, 29])]
+            pytest.approx([10.9, 19.1, 20.8, 29])
+        ]
         assert to_squares(torch.tensor([[0.0, 0, 10, 4], [2, 2, 4, 8]])).tolist() == [
-            [0, -3, 10, 7], [0, 2, 6, 8]]
+            [0, -3, 10, 7],
+            [0, 2, 6, 8],
+        ]
 
     def test_crops_count_pixels_from_one(self):
-        boxes = torch.tensor([[3.9, 2, 8.2, 9], [-4, -4, 99, 99], [30, 2, 40, 9],
-                              [-9, 2, -3, 9]])
+        boxes = torch.tensor(
+            [[3.9, 2, 8.2, 9], [-4, -4, 99, 99], [30, 2, 40, 9], [-9, 2, -3, 9]]
+        )
         bounds = crop_bounds(boxes, height=10, width=20)
         assert bounds[:2].tolist() == [[2, 1, 8, 9], [0, 0, 20, 10]]
         assert (bounds[2:, 2] <= bounds[2:, 0]).all()
 
     def test_nms_by_the_smaller_box(self):
-        boxes = torch.tensor([[0.0, 0, 9, 9], [0, 0, 4, 4], [5, 5, 14, 14],
-                              [0, 0, 13, 9]])
+        boxes = torch.tensor(
+            [[0.0, 0, 9, 9], [0, 0, 4, 4], [5, 5, 14, 14], [0, 0, 13, 9]]
+        )
         scores = torch.tensor([0.5, 0.9, 0.4, 0.3])
         # Box 0 holds box 1 whole; 2 shares a quarter with 0; 3 holds box 1.
         assert suppress_within(boxes, scores, 0.7).tolist() == [1, 2]
@@ -165,9 +182,10 @@ class TestDecoding:
 def test_networks_have_the_published_sizes():
     """6,632, 100,178 and 389,040 parameters, of which landmarks have 257 x 10."""
     for network, side, number, place in (
-            (proposal_network(), 12, 6632, (1, 1)),
-            (refinement_network(), 24, 100178, ()),
-            (output_network(), 48, 389040 - 2570, ())):
+        (proposal_network(), 12, 6632, (1, 1)),
+        (refinement_network(), 24, 100178, ()),
+        (output_network(), 48, 389040 - 2570, ()),
+    ):
         margins, offsets = network(torch.zeros(5, 3, side, side))
         assert margins.shape == (5, *place)
         assert offsets.shape == (5, 4, *place)
@@ -185,7 +203,6 @@ class CornerBlackBox(BlackBoxDetector):
 
 
 class TestInterface:
-
     @pytest.fixture
     def box(self) -> BlackBoxDetector:
         return CornerBlackBox(test_cfg=dict(score_thr=0.02, nms=NMS)).eval()
@@ -223,12 +240,15 @@ class TestInterface:
 
 
 class TestPackagedFile:
-
     def test_missing_package(self):
         source = PackagedFile('no-such-package', '1.2', 'a/b.onnx', '0' * 64)
-        with pytest.raises(ImportError, match=(
+        with pytest.raises(
+            ImportError,
+            match=(
                 'a/b.onnx is part of the package no-such-package, .* '
-                'pip install --no-deps no-such-package==1.2')):
+                'pip install --no-deps no-such-package==1.2'
+            ),
+        ):
             source.read()
 
     def test_missing_and_wrong_file(self):
@@ -267,7 +287,6 @@ def parade(widerface_root) -> np.ndarray:
 
 
 class TestRealNetworks:
-
     def test_digest_covers_the_weights(self, name):
         first = real(name)
         digest = detector_digest(first)
@@ -281,7 +300,8 @@ class TestRealNetworks:
         faces = load_ground_truth(widerface_root / 'eval_tools' / 'ground_truth')
         found = detect(real(name), parade)[0]
         overlap = pairwise_iou(
-            found.bboxes[:8].numpy(), faces[f'0--Parade/{IMAGE}'].boxes).max(axis=1)
+            found.bboxes[:8].numpy(), faces[f'0--Parade/{IMAGE}'].boxes
+        ).max(axis=1)
         assert (overlap > 0.5).all()
         assert found.scores.max() <= 1
         assert (found.scores.diff() <= 0).all()
@@ -294,8 +314,11 @@ class TestRealNetworks:
         expected = detect(detector, small)[0]
         assert len(expected)
         detect(detector, large)
-        for again in (detect(detector, small)[0], detect(detector, large, small)[1],
-                      detect(real(name), small)[0]):
+        for again in (
+            detect(detector, small)[0],
+            detect(detector, large, small)[1],
+            detect(real(name), small)[0],
+        ):
             assert torch.equal(again.bboxes, expected.bboxes)
             assert torch.equal(again.scores, expected.scores)
 
@@ -320,8 +343,14 @@ def test_yunet_is_opencvs(parade):
         pytest.skip(str(error))
     height, width = parade.shape[:2]
     theirs = cv2.FaceDetectorYN.create(
-        'onnx', np.frombuffer(content, np.uint8), np.zeros(0, np.uint8),
-        (width, height), 0.3, 0.3, 100000).detect(parade)[1]
+        'onnx',
+        np.frombuffer(content, np.uint8),
+        np.zeros(0, np.uint8),
+        (width, height),
+        0.3,
+        0.3,
+        100000,
+    ).detect(parade)[1]
     found = detect(real('yunet'), parade)[0]
     found = found[found.scores >= 0.3]
     assert len(found) == len(theirs) > 5

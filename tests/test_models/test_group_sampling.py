@@ -16,9 +16,15 @@ from mmdet_facepatch.models.task_modules import (
 
 
 def grid_priors(size=64, scales=(16, 32, 64, 128)):
-    generator = TASK_UTILS.build(dict(
-        type='AnchorGenerator', scales=[s / 4 for s in scales], ratios=[1.0],
-        strides=[4], center_offset=0.5))
+    generator = TASK_UTILS.build(
+        dict(
+            type='AnchorGenerator',
+            scales=[s / 4 for s in scales],
+            ratios=[1.0],
+            strides=[4],
+            center_offset=0.5,
+        )
+    )
     return generator.grid_priors([(size // 4, size // 4)], device='cpu')[0]
 
 
@@ -53,8 +59,8 @@ def test_negatives_fill_up_and_small_groups_give_all():
 @given(st.integers(0, 9999), st.integers(1, 30))
 def test_sampling_only_removes(seed, num_per_group):
     generator = torch.Generator().manual_seed(seed)
-    gt_inds = torch.randint(-1, 4, (200, ), generator=generator)
-    groups = torch.randint(0, 3, (200, ), generator=generator)
+    gt_inds = torch.randint(-1, 4, (200,), generator=generator)
+    groups = torch.randint(0, 3, (200,), generator=generator)
     kept = group_sample(gt_inds, groups, 3, num_per_group, 0.25)
     sampled = kept >= 0
     assert torch.equal(kept[sampled], gt_inds[sampled])
@@ -77,10 +83,15 @@ def test_matching_equals_mmdets_assigner(low_quality):
     ours = GroupSamplingAssigner(match_low_quality=low_quality)
     gt_inds, overlaps = ours.match(priors, faces)
     theirs = MaxIoUAssigner(
-        pos_iou_thr=0.6, neg_iou_thr=0.4, min_pos_iou=1e-6,
-        match_low_quality=low_quality, gt_max_assign_all=False).assign(
-            InstanceData(priors=priors), InstanceData(
-                bboxes=faces, labels=torch.zeros(12, dtype=torch.long)))
+        pos_iou_thr=0.6,
+        neg_iou_thr=0.4,
+        min_pos_iou=1e-6,
+        match_low_quality=low_quality,
+        gt_max_assign_all=False,
+    ).assign(
+        InstanceData(priors=priors),
+        InstanceData(bboxes=faces, labels=torch.zeros(12, dtype=torch.long)),
+    )
     torch.testing.assert_close(overlaps, theirs.max_overlaps)
     if not low_quality:
         assert torch.equal(gt_inds, theirs.gt_inds)
@@ -94,7 +105,7 @@ def test_matching_equals_mmdets_assigner(low_quality):
 def test_best_anchor_key():
     # 24 px lies between 16 and 32: no IoU above 0.6 anywhere.
     priors = grid_priors()
-    face = torch.tensor([[20., 20., 44., 44.]])
+    face = torch.tensor([[20.0, 20.0, 44.0, 44.0]])
     strict, overlaps = GroupSamplingAssigner().match(priors, face)
     assert overlaps.max() < 0.6
     assert (strict > 0).sum() == 0
@@ -105,7 +116,7 @@ def test_best_anchor_key():
 
 def test_anchors_in_ignored_boxes_are_no_negatives():
     priors = grid_priors()
-    ignored = torch.tensor([[0., 0., 32., 32.]])
+    ignored = torch.tensor([[0.0, 0.0, 32.0, 32.0]])
     gt_inds, _ = GroupSamplingAssigner().match(priors, torch.zeros(0, 4), ignored)
     inside = (priors[:, :2] >= 0).all(1) & (priors[:, 2:] <= 32).all(1)
     assert inside.any()
@@ -116,16 +127,17 @@ def test_anchors_in_ignored_boxes_are_no_negatives():
 
 def test_a_negative_threshold_ignores_no_anchor():
     """As in mmdet, where -1 says so."""
-    ignored = torch.tensor([[0., 0., 32., 32.]])
+    ignored = torch.tensor([[0.0, 0.0, 32.0, 32.0]])
     gt_inds, _ = GroupSamplingAssigner(ignore_iof_thr=-1).match(
-        grid_priors(), torch.zeros(0, 4), ignored)
+        grid_priors(), torch.zeros(0, 4), ignored
+    )
     assert (gt_inds == 0).all()
 
 
 def test_last_of_two_faces_with_the_same_best_anchor():
     """As in mmdet, and not by chance."""
-    prior = torch.tensor([[0., 0., 16., 16.], [100., 100., 116., 116.]])
-    faces = torch.tensor([[0., 0., 12., 12.], [0., 0., 5., 5.]])
+    prior = torch.tensor([[0.0, 0.0, 16.0, 16.0], [100.0, 100.0, 116.0, 116.0]])
+    faces = torch.tensor([[0.0, 0.0, 12.0, 12.0], [0.0, 0.0, 5.0, 5.0]])
     assigner = GroupSamplingAssigner(match_low_quality=True)
     assert assigner.match(prior, faces)[0].tolist() == [2, 0]
     assert assigner.match(prior, faces.flip(0))[0].tolist() == [2, 0]
@@ -135,7 +147,8 @@ def test_assign_image_without_faces():
     assigner = TASK_UTILS.build(dict(type='GroupSamplingAssigner', num_per_group=8))
     result = assigner.assign(
         InstanceData(priors=grid_priors()),
-        InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long()))
+        InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long()),
+    )
     assert (result.gt_inds == 0).sum() == 32
     assert (result.gt_inds > 0).sum() == 0
 
@@ -144,16 +157,24 @@ def test_assign_labels():
     priors = grid_priors()
     face = priors[100:101]
     result = GroupSamplingAssigner(num_per_group=16).assign(
-        InstanceData(priors=priors),
-        InstanceData(bboxes=face, labels=torch.tensor([2])))
+        InstanceData(priors=priors), InstanceData(bboxes=face, labels=torch.tensor([2]))
+    )
     assert result.gt_inds[100] == 1
     assert (result.labels[result.gt_inds > 0] == 2).all()
     assert (result.labels[result.gt_inds <= 0] == -1).all()
 
 
-@pytest.mark.parametrize('options', [
-    dict(scales=()), dict(scales=(16, -1)), dict(pos_iou_thr=0.3),
-    dict(num_per_group=0), dict(pos_fraction=0), dict(ignore_iof_thr=1)])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(scales=()),
+        dict(scales=(16, -1)),
+        dict(pos_iou_thr=0.3),
+        dict(num_per_group=0),
+        dict(pos_fraction=0),
+        dict(ignore_iof_thr=1),
+    ],
+)
 def test_bad_arguments(options):
     with pytest.raises(ValueError, match='GroupSamplingAssigner'):
         GroupSamplingAssigner(**options)

@@ -21,7 +21,7 @@ def read(model, inputs):
     if not hasattr(model, 'roi_head'):
         return [level for kind in model.bbox_head(features) for level in kind]
     maps = [level for kind in model.rpn_head(features) for level in kind]
-    rois = torch.tensor([[0., 10, 20, 70, 90], [0., 0, 0, 30, 30]])
+    rois = torch.tensor([[0.0, 10, 20, 70, 90], [0.0, 0, 0, 30, 30]])
     pooled = model.roi_head.bbox_roi_extractor(features, rois)
     return [*maps, *model.roi_head.bbox_head(pooled)]
 
@@ -35,7 +35,8 @@ def test_outputs_are_those_of_contiguous_batches(name):
     # SSD's L2Norm holds whatever lay in memory until then.
     model.init_weights()
     image = torch.randint(
-        0, 256, (3, 128, 128), generator=torch.Generator().manual_seed(1)).byte()
+        0, 256, (3, 128, 128), generator=torch.Generator().manual_seed(1)
+    ).byte()
     inputs = model.data_preprocessor(dict(inputs=[image]))['inputs']
     assert inputs.is_contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
@@ -47,16 +48,19 @@ def test_outputs_are_those_of_contiguous_batches(name):
 
 def test_pooling_is_the_same():
     extractor = dict(
-        type='ContiguousSingleRoIExtractor', out_channels=8, featmap_strides=[4],
-        roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2))
+        type='ContiguousSingleRoIExtractor',
+        out_channels=8,
+        featmap_strides=[4],
+        roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2),
+    )
     ours = MODELS.build(extractor)
     plain = MODELS.build(dict(extractor, type='SingleRoIExtractor'))
     generator = torch.Generator().manual_seed(0)
     feature = torch.rand(2, 8, 20, 20, generator=generator)
     channels_last = feature.contiguous(memory_format=torch.channels_last)
-    rois = torch.tensor([[0., 2, 3, 60, 48], [1., 0, 0, 40, 40]])
-    expected = plain((feature, ), rois)
-    assert torch.equal(ours((channels_last, ), rois), expected)
+    rois = torch.tensor([[0.0, 2, 3, 60, 48], [1.0, 0, 0, 40, 40]])
+    expected = plain((feature,), rois)
+    assert torch.equal(ours((channels_last,), rois), expected)
     # What mmcv's compiled one makes of it: the day that this fails the class can go.
-    right = torch.allclose(plain((channels_last, ), rois), expected)
+    right = torch.allclose(plain((channels_last,), rois), expected)
     assert right == (provide_operators().name != 'compiled')

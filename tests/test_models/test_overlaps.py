@@ -24,14 +24,19 @@ def random_boxes(generator, count, size=64.0, spread=1.0):
     wh = torch.rand(count, 2, generator=generator) * size / 2 * 0.5**octaves
     boxes = torch.cat([xy, xy + wh], dim=1)
     # Whole pixels make ties, also with zero sides.
-    return torch.where(torch.rand(count, 1, generator=generator) < 0.5,
-                       boxes.round(), boxes)
+    return torch.where(
+        torch.rand(count, 1, generator=generator) < 0.5, boxes.round(), boxes
+    )
 
 
 CASE = dict(
-    num_priors=st.integers(0, 30), num_boxes=st.integers(1, 20),
-    max_pairs=st.integers(1, 60), seed=st.integers(0, 9999),
-    size=st.sampled_from([8.0, 64.0, 1000.0]), spread=st.sampled_from([0.0, 6.0]))
+    num_priors=st.integers(0, 30),
+    num_boxes=st.integers(1, 20),
+    max_pairs=st.integers(1, 60),
+    seed=st.integers(0, 9999),
+    size=st.sampled_from([8.0, 64.0, 1000.0]),
+    spread=st.sampled_from([0.0, 6.0]),
+)
 
 
 def case(num_priors, num_boxes, seed, size, spread):
@@ -134,9 +139,13 @@ def test_matches_as_max_iou_assigner(low_quality):
     faces = faces[((faces[:, 2:] - faces[:, :2]) > 1).all(dim=1)]
     anchors = grid_anchors(80)
     labels = torch.zeros(len(faces), dtype=torch.long)
-    theirs = MaxIoUAssigner(0.6, 0.4, min_pos_iou=1e-9, gt_max_assign_all=False,
-                            match_low_quality=low_quality).assign(
-        InstanceData(priors=anchors), InstanceData(bboxes=faces, labels=labels))
+    theirs = MaxIoUAssigner(
+        0.6,
+        0.4,
+        min_pos_iou=1e-9,
+        gt_max_assign_all=False,
+        match_low_quality=low_quality,
+    ).assign(InstanceData(priors=anchors), InstanceData(bboxes=faces, labels=labels))
     ours = GroupSamplingAssigner(match_low_quality=low_quality)
     gt_inds, overlaps = ours.match(anchors, faces)
     assert torch.equal(overlaps, theirs.max_overlaps)
@@ -151,8 +160,10 @@ def test_matches_as_max_iou_assigner(low_quality):
 
 def test_far_away_and_infinite_boxes():
     inf = float('inf')
-    priors = torch.tensor([[0., 0., 4., 4.], [1e30, 0., 1e30, 4.], [-inf, 0., inf, 4.]])
-    boxes = torch.tensor([[0., 0., 4., 4.], [1e30, 1e30, 2e30, 2e30]])
+    priors = torch.tensor(
+        [[0.0, 0.0, 4.0, 4.0], [1e30, 0.0, 1e30, 4.0], [-inf, 0.0, inf, 4.0]]
+    )
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [1e30, 1e30, 2e30, 2e30]])
     best, index = best_overlaps(priors[:2], boxes)
     assert best.tolist() == [1, 0]
     assert index.tolist() == [0, 0]
@@ -167,7 +178,7 @@ def test_no_boxes():
 
 
 def test_no_gradient():
-    priors = torch.tensor([[0., 0., 2., 2.]], requires_grad=True)
-    best, _ = best_overlaps(priors, torch.tensor([[0., 0., 1., 2.]]))
+    priors = torch.tensor([[0.0, 0.0, 2.0, 2.0]], requires_grad=True)
+    best, _ = best_overlaps(priors, torch.tensor([[0.0, 0.0, 1.0, 2.0]]))
     assert not best.requires_grad
     assert best.tolist() == [0.5]

@@ -12,9 +12,9 @@ import mmcv
 import pytest
 
 from mmdet_facepatch import ops
-from mmdet_facepatch.engine.manifest import software_versions
 from mmdet_facepatch.ops import backend
 from mmdet_facepatch.ops.extension import OperatorModule
+from mmdet_facepatch.utils.provenance import software_versions
 
 
 @pytest.fixture

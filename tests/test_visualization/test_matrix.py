@@ -10,8 +10,13 @@ from mmdet_facepatch.visualization import plot_matrix, save_figure
 
 
 def test_numbers_and_names(tmp_path):
-    figure = plot_matrix([[50.0, 0.25], [math.nan, 100.0]], ['clean', 'patch'],
-                         ['sln', 'ssd'], 'Transfer', 'recall (%)')
+    figure = plot_matrix(
+        [[50.0, 0.25], [math.nan, 100.0]],
+        ['clean', 'patch'],
+        ['sln', 'ssd'],
+        'Transfer',
+        'recall (%)',
+    )
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.texts] == ['50.0', '0.2', '-', '100.0']
     assert [text.get_text() for text in axes.get_xticklabels()] == ['sln', 'ssd']

@@ -15,14 +15,18 @@ def drawn(axes):
 
 def test_ranks_and_outcomes(tmp_path):
     ranking = Ranking(
-        scores=[0.25, 0.75, 0.5, 1.0, 0.5], status=[0, 1, 0, -1, 1],
-        on_patch=[False, False, True, False, False], delta=0.6, caption='AP 0.5')
+        scores=[0.25, 0.75, 0.5, 1.0, 0.5],
+        status=[0, 1, 0, -1, 1],
+        on_patch=[False, False, True, False, False],
+        delta=0.6,
+        caption='AP 0.5',
+    )
     figure = plot_ranking({'clean': ranking}, 10)
-    axes, = figure.axes
+    (axes,) = figure.axes
     # The ignored one has no rank; the face goes before the patch of the same score.
     assert drawn(axes) == [[[1, 0.75], [2, 0.5]], [[3, 0.5]], [[4, 0.25]]]
     assert axes.get_title() == 'clean\nAP 0.5'
-    line, = axes.lines
+    (line,) = axes.lines
     assert list(line.get_ydata()) == [0.6, 0.6]
     save_figure(tmp_path / 'a.png', figure)
     assert (tmp_path / 'a.png').stat().st_size > 1000

@@ -4,40 +4,45 @@ model = dict(
     type='PatchAttacker',
     detector=dict(
         config='{{ fileDirname }}/../../sln_mbv2_widerface_subset.py',
-        checkpoint='facepatch://sln_mbv2_widerface_subset'),
-    patch=dict(type='UniversalPatch', size=(128, 128),
-               init=dict(type='noise', seed=0)),
+        checkpoint='facepatch://sln_mbv2_widerface_subset',
+    ),
+    patch=dict(type='UniversalPatch', size=(128, 128), init=dict(type='noise', seed=0)),
     placement=dict(type='PatchPlacement', alpha=0.5, center='top'),
     compositor=dict(type='PatchCompositor'),
     reader=dict(type='AutoCandidateReader', class_id=0),
     loss=dict(type='AdversarialLoss'),
     tta_model=dict(
-        type='PyramidTTA',
-        tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.3))),
-    channel_order='bgr')
+        type='PyramidTTA', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.3))
+    ),
+    channel_order='bgr',
+)
 
 # Pixels are in [0, 1]. Near S = 1 the gradient of log S is 1 - S, so its size
 # says little; Adam's steps do not depend on it.
-optim_wrapper = dict(
-    type='OptimWrapper', optimizer=dict(type='Adam', lr=0.02))
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=0.02))
 
-# What the patch is compared with: the same place and size, not optimised.
+# What the patch is compared with: the same location and size, not optimised.
 conditions = dict(
     clean=None,
     grey=dict(type='constant', value=0.5),
     noise=dict(type='noise', seed=0),
-    patch='current')
+    patch='current',
+)
 
 # Data configs set train_cfg: how many epochs depends on the number of images.
 val_cfg = dict(type='PatchValLoop')
 test_cfg = dict(type='PatchTestLoop', conditions=conditions)
 param_scheduler = [
-    dict(type='CosineAnnealingLR', by_epoch=True, eta_min=0.002,
-         convert_to_iter_based=True)
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        eta_min=0.002,
+        convert_to_iter_based=True,
+    )
 ]
 
 custom_hooks = [
     dict(type='PatchHook', interval=1),
-    dict(type='AttackRecordHook'),
-    dict(type='PatchReportHook', pictures=3),
+    dict(type='AttackHistoryHook'),
+    dict(type='ReportHook', pictures=3),
 ]

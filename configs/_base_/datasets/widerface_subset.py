@@ -10,24 +10,38 @@ train_pipeline = [
     dict(type='RandomFaceScaleCrop', crop_size=320, face_size=(12, 140)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PhotoMetricDistortion'),
-    dict(type='PackDetInputs',
-         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                    'scale_factor', 'flip', 'flip_direction'))
+    dict(
+        type='PackDetInputs',
+        meta_keys=(
+            'img_id',
+            'img_path',
+            'ori_shape',
+            'img_shape',
+            'scale_factor',
+            'flip',
+            'flip_direction',
+        ),
+    ),
 ]
 tta_pipeline = [
     dict(type='LoadIntactImage'),
-    dict(type='TestTimeAug', transforms=[
-        [dict(type='Resize', scale_factor=scale, keep_ratio=True)
-         for scale in (0.5, 1.0, 2.0)],
-        [dict(type='PackDetInputs', meta_keys=meta_keys)],
-    ])
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale_factor=scale, keep_ratio=True)
+                for scale in (0.5, 1.0, 2.0)
+            ],
+            [dict(type='PackDetInputs', meta_keys=meta_keys)],
+        ],
+    ),
 ]
 
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
     sampler=dict(_delete_=True, type='InfiniteSampler', shuffle=True),
-    dataset=dict(subset_file='train_subset.txt', pipeline=train_pipeline))
-val_dataloader = dict(
-    num_workers=0, dataset=dict(subset_file='val_subset.txt'))
+    dataset=dict(image_list='train_subset.txt', pipeline=train_pipeline),
+)
+val_dataloader = dict(num_workers=0, dataset=dict(image_list='val_subset.txt'))
 test_dataloader = val_dataloader

@@ -7,7 +7,8 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
-        pad_size_divisor=32),
+        pad_size_divisor=32,
+    ),
     backbone=dict(
         type='ResNet',
         depth=18,
@@ -17,9 +18,9 @@ model = dict(
         norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=True,
         style='pytorch',
-        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18')),
-    neck=dict(
-        type='TopDownP2', in_channels=[64, 128, 256, 512], out_channels=256),
+        init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18'),
+    ),
+    neck=dict(type='TopDownP2', in_channels=[64, 128, 256, 512], out_channels=256),
     rpn_head=dict(
         type='SLNHead',
         num_classes=1,
@@ -32,21 +33,25 @@ model = dict(
             scales=[4, 8, 16, 32],
             ratios=[1.0],
             strides=[4],
-            center_offset=0.5),
+            center_offset=0.5,
+        ),
         bbox_coder=dict(
             type='DeltaXYWHBBoxCoder',
-            target_means=[0., 0., 0., 0.],
-            target_stds=[0.1, 0.1, 0.2, 0.2]),
+            target_means=[0.0, 0.0, 0.0, 0.0],
+            target_stds=[0.1, 0.1, 0.2, 0.2],
+        ),
         reg_decoded_bbox=True,
         loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-        loss_bbox=dict(type='IoURegressionLoss', loss_weight=1.0)),
+        loss_bbox=dict(type='IoURegressionLoss', loss_weight=1.0),
+    ),
     roi_head=dict(
         type='StandardRoIHead',
         bbox_roi_extractor=dict(
             type='ContiguousSingleRoIExtractor',
             roi_layer=dict(type='RoIAlign', output_size=7, sampling_ratio=2),
             out_channels=256,
-            featmap_strides=[4]),
+            featmap_strides=[4],
+        ),
         bbox_head=dict(
             type='Shared2FCMarginBBoxHead',
             in_channels=256,
@@ -56,11 +61,13 @@ model = dict(
             reg_class_agnostic=True,
             bbox_coder=dict(
                 type='DeltaXYWHBBoxCoder',
-                target_means=[0., 0., 0., 0.],
-                target_stds=[0.1, 0.1, 0.2, 0.2]),
-            loss_cls=dict(
-                type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-            loss_bbox=dict(type='SmoothL1Loss', beta=1.0, loss_weight=1.0))),
+                target_means=[0.0, 0.0, 0.0, 0.0],
+                target_stds=[0.1, 0.1, 0.2, 0.2],
+            ),
+            loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
+            loss_bbox=dict(type='SmoothL1Loss', beta=1.0, loss_weight=1.0),
+        ),
+    ),
     train_cfg=dict(
         rpn=dict(
             assigner=dict(
@@ -70,16 +77,19 @@ model = dict(
                 neg_iou_thr=0.4,
                 match_low_quality=False,
                 num_per_group=512,
-                pos_fraction=0.25),
+                pos_fraction=0.25,
+            ),
             sampler=dict(type='PseudoSampler'),
             allowed_border=-1,
             pos_weight=-1,
-            debug=False),
+            debug=False,
+        ),
         rpn_proposal=dict(
             nms_pre=4000,
             max_per_img=1000,
             nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=0),
+            min_bbox_size=0,
+        ),
         rcnn=dict(
             assigner=dict(
                 type='MaxIoUAssigner',
@@ -87,27 +97,33 @@ model = dict(
                 neg_iou_thr=0.5,
                 min_pos_iou=0.5,
                 match_low_quality=False,
-                ignore_iof_thr=0.5),
+                ignore_iof_thr=0.5,
+            ),
             sampler=dict(
                 type='RandomSampler',
                 num=512,
                 pos_fraction=0.25,
                 neg_pos_ub=-1,
-                add_gt_as_proposals=True),
+                add_gt_as_proposals=True,
+            ),
             pos_weight=-1,
-            debug=False)),
+            debug=False,
+        ),
+    ),
     test_cfg=dict(
         # 709 faces are the most in an image, and proposals overlap.
         rpn=dict(
             nms_pre=4000,
             max_per_img=2000,
             nms=dict(type='nms', iou_threshold=0.7),
-            min_bbox_size=0),
+            min_bbox_size=0,
+        ),
         rcnn=dict(
-            score_thr=0.01,
-            nms=dict(type='nms', iou_threshold=0.3),
-            max_per_img=10000)))
+            score_thr=0.01, nms=dict(type='nms', iou_threshold=0.3), max_per_img=10000
+        ),
+    ),
+)
 
 tta_model = dict(
-    type='PyramidTTA',
-    tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.3)))
+    type='PyramidTTA', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.3))
+)

@@ -4,9 +4,16 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-5))
+    optimizer=dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=5e-5),
+)
 param_scheduler = [
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=100,
-         milestones=[60, 80], gamma=0.1)
+    dict(
+        type='MultiStepLR',
+        by_epoch=True,
+        begin=0,
+        end=100,
+        milestones=[60, 80],
+        gamma=0.1,
+    )
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=8)

@@ -25,11 +25,11 @@ test_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=1, num_workers=2,
-    dataset=dict(subset_file=None, pipeline=train_pipeline))
+    dataset=dict(image_list=None, pipeline=train_pipeline))
 test_dataloader = dict(
-    num_workers=2, dataset=dict(subset_file=None, pipeline=test_pipeline))
+    num_workers=2, dataset=dict(image_list=None, pipeline=test_pipeline))
 val_dataloader = dict(
-    num_workers=2, dataset=dict(subset_file=None, indices=200))
+    num_workers=2, dataset=dict(image_list=None, indices=200))
 
 # As the paper: 100 epochs. Long enough for smaller steps.
 train_cfg = dict(max_epochs=100, val_interval=10)

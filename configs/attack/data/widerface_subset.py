@@ -9,7 +9,7 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='wider_face_split/wider_face_train_bbx_gt.txt',
         data_prefix=dict(img='WIDER_train/images/'),
-        subset_file='train_subset.txt',
+        image_list='train_subset.txt',
         filter_cfg=dict(filter_empty_gt=True),
         pipeline={{_base_.train_pipeline}}))
 # Two scales: the third, 2.0, takes four fifths of the time.
@@ -29,7 +29,7 @@ test_dataloader = dict(
         data_root=data_root,
         ann_file='wider_face_split/wider_face_val_bbx_gt.txt',
         data_prefix=dict(img='WIDER_val/images/'),
-        subset_file='val_subset.txt',
+        image_list='val_subset.txt',
         test_mode=True,
         pipeline=test_pipeline))
 # Validation during the attack: one scale, the first images.

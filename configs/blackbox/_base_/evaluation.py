@@ -10,5 +10,5 @@ val_evaluator = None
 test_cfg = dict(type='TestLoop')
 # Merges the scales of the test pyramid (tools/test.py --tta).
 tta_model = dict(
-    type='PyramidTTA',
-    tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.3)))
+    type='PyramidTTA', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.3))
+)

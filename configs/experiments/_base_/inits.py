@@ -4,8 +4,9 @@
 # Python 3.11 on, for a sign of another kind of config.
 # Two underscores keep an object that is no value out of the config.
 __skimage = __import__('importlib.util').util.find_spec('skimage')
-_folder = (f'{__skimage.submodule_search_locations[0]}/data/' if __skimage
-           else 'skimage/')
+_folder = (
+    f'{__skimage.submodule_search_locations[0]}/data/' if __skimage else 'skimage/'
+)
 inits = dict(
     noise=dict(type='noise', seed=0),
     coffee=dict(type='image', path=_folder + 'coffee.png'),
@@ -20,9 +21,15 @@ faces = dict(
 )
 for _name, (_img_id, _face) in faces.items():
     inits[_name] = dict(
-        type='face', img_id=_img_id, face=_face,
+        type='face',
+        img_id=_img_id,
+        face=_face,
         dataset=dict(
-            type='WiderFaceDataset', data_root='data/WIDERFace/', test_mode=True,
+            type='WiderFaceDataset',
+            data_root='data/WIDERFace/',
+            test_mode=True,
             ann_file='wider_face_split/wider_face_val_bbx_gt.txt',
             data_prefix=dict(img='WIDER_val/images/'),
-            subset_file='val_subset.txt'))
+            image_list='val_subset.txt',
+        ),
+    )

@@ -5,20 +5,25 @@ held_out = 24
 detectors = dict(
     sln=dict(
         config='{{ fileDirname }}/../../sln_mbv2_widerface_subset.py',
-        checkpoint='facepatch://sln_mbv2_widerface_subset'),
+        checkpoint='facepatch://sln_mbv2_widerface_subset',
+    ),
     ssd=dict(
         config='{{ fileDirname }}/../../ssd_mbv2_widerface_subset.py',
-        checkpoint='facepatch://ssd_mbv2_widerface_subset'),
+        checkpoint='facepatch://ssd_mbv2_widerface_subset',
+    ),
     retinanet=dict(
         config='{{ fileDirname }}/../../retinanet_mbv2_widerface_subset.py',
-        checkpoint='facepatch://retinanet_mbv2_widerface_subset'),
+        checkpoint='facepatch://retinanet_mbv2_widerface_subset',
+    ),
     faster_rcnn=dict(
         config='{{ fileDirname }}/../../faster_rcnn_mbv2_widerface_subset.py',
-        checkpoint='facepatch://faster_rcnn_mbv2_widerface_subset'),
+        checkpoint='facepatch://faster_rcnn_mbv2_widerface_subset',
+    ),
     # Another backbone, from random weights.
     sln_r18w32=dict(
         config='{{ fileDirname }}/../../sln_r18w32_widerface_subset.py',
-        checkpoint='facepatch://sln_r18w32_widerface_subset'),
+        checkpoint='facepatch://sln_r18w32_widerface_subset',
+    ),
 )
 attacks = dict(
     patch_iou='{{ fileDirname }}/../../attack/patch_iou.py',

@@ -9,7 +9,6 @@ from .anchor import AnchorCandidateReader
 from .base import (
     AutoCandidateReader,
     CandidateReader,
-    DenseCandidateReader,
     find_reader,
     refuse_head,
     register_reader,
@@ -22,7 +21,6 @@ __all__ = [
     'AnchorCandidateReader',
     'AutoCandidateReader',
     'CandidateReader',
-    'DenseCandidateReader',
     'PointCandidateReader',
     'QueryCandidateReader',
     'TwoStageCandidateReader',

@@ -13,27 +13,25 @@ from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
 from ...models.dense_heads.margins import flatten_map, refuse_custom_cls_channels
-from ..candidates import Candidates
+from ..candidates import Candidates, class_log_scores
 from .base import DenseCandidateReader, no_reader, register_reader
-from .log_scores import class_log_scores
 
 
 def head_priors(head: Any, maps: Sequence[Tensor]) -> list[Tensor]:
     """Anchors or points of each level, in the order of :func:`flatten_map`.
 
     Args:
-        head: A dense head with a ``prior_generator``.
-        maps: Level maps, each (B, channels, H_l, W_l).
+        head (Any): A dense head with a ``prior_generator``.
+        maps (Sequence[Tensor]): Level maps, each (B, channels, H_l, W_l).
 
     Returns:
-        Of each level (A_l, 4) xyxy for anchors or (A_l, 2) for points, float,
-        pixels of the network input.
+        list[Tensor]: Of each level (A_l, 4) xyxy for anchors or (A_l, 2) for points,
+        float, pixels of the network input.
     """
     sizes = [level.shape[-2:] for level in maps]
     # Under automatic mixed precision maps are of half precision; pixels are not.
     dtype = torch.promote_types(maps[0].dtype, torch.float32)
-    priors = head.prior_generator.grid_priors(
-        sizes, dtype=dtype, device=maps[0].device)
+    priors = head.prior_generator.grid_priors(sizes, dtype=dtype, device=maps[0].device)
     return [get_box_tensor(level) for level in priors]
 
 
@@ -44,38 +42,25 @@ class AnchorCandidateReader(DenseCandidateReader):
 
     As in the paper, a candidate's box is its anchor, before regression. Scores
     are a softmax over background and classes, or a sigmoid.
-
-    Args:
-        class_id: Target class; faces are class 0.
-
-    Raises:
-        ValueError: If ``class_id`` is no integer from 0 on.
     """
 
-    def read_head(self, head: Any, features: Sequence[Tensor],
-                  data_samples: Sequence[DetDataSample]) -> list[Candidates]:
-        """Run a head up to its class scores.
-
-        Args:
-            head: An :class:`mmdet.models.AnchorHead`.
-            features: Level maps, each (B, C_l, H_l, W_l) float.
-            data_samples: Not used: the anchors are the same in all images.
-
-        Returns:
-            The candidates of each image, anchors of the padding included.
-
-        Raises:
-            TypeError: If the head has outputs beside scores and boxes, which
-                may be factors of its scores.
-            ValueError: For a ``loss_cls`` with class channels of its own.
-        """
+    def read_head(
+        self,
+        head: Any,
+        features: Sequence[Tensor],
+        data_samples: Sequence[DetDataSample],
+    ) -> list[Candidates]:
+        """As declared in the base class; ValueError for custom class channels."""
         refuse_custom_cls_channels(head)
         outputs = head(features)
         if len(outputs) != 2:
-            raise no_reader(head, f'which returns {len(outputs)} kinds of maps where '
-                            'AnchorHead returns scores and boxes')
-        logits = torch.cat(
-            [flatten_map(level, head.cls_out_channels) for level in outputs[0]], dim=1)
+            raise no_reader(
+                head,
+                f'which returns {len(outputs)} kinds of maps where '
+                'AnchorHead returns scores and boxes',
+            )
+        maps = [flatten_map(level, head.cls_out_channels) for level in outputs[0]]
+        logits = torch.cat(maps, dim=1)
         log_scores = class_log_scores(logits, self.class_id, head.use_sigmoid_cls)
         anchors = torch.cat(head_priors(head, outputs[0]))
         return [Candidates(anchors, image) for image in log_scores]

@@ -27,16 +27,19 @@ def register_reader(*head_types: type) -> Callable[[ReaderType], ReaderType]:
     one.
 
     Args:
-        *head_types: Classes of ``roi_head`` or ``bbox_head`` of a detector.
+        *head_types (type): Classes of ``roi_head`` or ``bbox_head`` of a detector.
 
     Returns:
-        A decorator of subclasses of :class:`CandidateReader`.
+        Callable[[ReaderType], ReaderType]: A decorator of subclasses of
+        :class:`CandidateReader`.
     """
+
     def register(reader: ReaderType) -> ReaderType:
         for head_type in head_types:
             _REFUSED.pop(head_type, None)
             _READERS[head_type] = reader
         return reader
+
     return register
 
 
@@ -44,9 +47,9 @@ def refuse_head(head_type: type, reason: str) -> None:
     """Except heads from the reader that they would inherit.
 
     Args:
-        head_type: Class of head.
-        reason: Ends the sentence "no reader for HEAD, ...", and says in what
-            its scores differ.
+        head_type (type): Class of head.
+        reason (str): Ends the sentence "no reader for HEAD, ...", and says in what its
+            scores differ.
     """
     _REFUSED[head_type] = reason
 
@@ -59,15 +62,7 @@ def head_name(head: Any) -> str:
 
 
 def no_reader(head: Any, reason: str | None = None) -> TypeError:
-    """The error for a head that cannot be read: what to do about it.
-
-    Args:
-        head: The head, or None for a detector without one.
-        reason: Ends the sentence "no reader for HEAD, ...", or None.
-
-    Returns:
-        The error, to be raised.
-    """
+    """The error for a head (or None); the reason ends "no reader for HEAD, ..."."""
     known = ', '.join(sorted(head_type.__name__ for head_type in _READERS))
     because = f', {reason}' if reason else ''
     return TypeError(
@@ -76,18 +71,12 @@ def no_reader(head: Any, reason: str | None = None) -> TypeError:
         'detector, write a subclass of mmdet_facepatch.attack.CandidateReader '
         'with a method read(detector, inputs, data_samples) that returns the '
         "Candidates of each image, decorate it with @register_reader(its head's "
-        "class), and name its module in the config's custom_imports")
+        "class), and name its module in the config's custom_imports"
+    )
 
 
 def check_not_refused(head: Any) -> None:
-    """Refuse heads that differ from the one that they inherit from.
-
-    Args:
-        head: The head, or a part of it.
-
-    Raises:
-        TypeError: If the nearest class that is known is refused.
-    """
+    """Raise TypeError if the nearest known class of a head, or part, is refused."""
     for head_type in type(head).__mro__:
         if head_type in _REFUSED:
             raise no_reader(head, _REFUSED[head_type])
@@ -97,12 +86,6 @@ def check_not_refused(head: Any) -> None:
 
 def find_reader(head: Any) -> type[CandidateReader]:
     """The reader of a head: that of the nearest class it inherits from.
-
-    Args:
-        head: The head, or None for a detector without one.
-
-    Returns:
-        The reader's class.
 
     Raises:
         TypeError: If there is none; the message lists the known heads.
@@ -115,31 +98,20 @@ def find_reader(head: Any) -> type[CandidateReader]:
 
 
 def detection_head(detector: Any) -> Any:
-    """The head whose scores a detector reports, or None.
-
-    Args:
-        detector: An mmdet detector.
-
-    Returns:
-        ``roi_head`` of a two-stage detector, ``bbox_head`` of others.
-
-    Raises:
-        NotImplementedError: If the detector is a black box.
-    """
+    """The ``roi_head`` or ``bbox_head`` whose scores a detector reports, or None."""
     if isinstance(detector, BlackBoxDetector):
         detector.refuse('candidates')
-    for name in ('roi_head', 'bbox_head'):
-        head = getattr(detector, name, None)
-        if head is not None:
-            return head
-    return None
+    roi_head = getattr(detector, 'roi_head', None)
+    return getattr(detector, 'bbox_head', None) if roi_head is None else roi_head
 
 
 def checked_class_id(reader: object, class_id: int) -> int:
     """The class id, or a ValueError that names the reader if it is none."""
     if not isinstance(class_id, int) or class_id < 0:
-        raise ValueError(f'{type(reader).__name__}: class_id must be an integer from 0 '
-                         f'on, got {class_id!r}')
+        raise ValueError(
+            f'{type(reader).__name__}: class_id must be an integer from 0 '
+            f'on, got {class_id!r}'
+        )
     return class_id
 
 
@@ -151,7 +123,7 @@ class CandidateReader(ABC):
     the head's type once they are registered with :func:`register_reader`.
 
     Args:
-        class_id: Target class; faces are class 0.
+        class_id (int): Target class; faces are class 0. Defaults to 0.
 
     Raises:
         ValueError: If ``class_id`` is no integer from 0 on.
@@ -160,18 +132,20 @@ class CandidateReader(ABC):
     def __init__(self, class_id: int = 0) -> None:
         self.class_id = checked_class_id(self, class_id)
 
-    def __call__(self, detector: Any, inputs: Tensor,
-                 data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+    def __call__(
+        self, detector: Any, inputs: Tensor, data_samples: Sequence[DetDataSample]
+    ) -> list[Candidates]:
         """Run the detector up to its scores.
 
         Args:
-            detector: A detector whose head this reader is registered for.
-            inputs: Normalised, padded images, (B, 3, H, W) float.
-            data_samples: Their B samples, as the detector's data preprocessor
-                leaves them: with ``img_shape`` and ``batch_input_shape``.
+            detector (Any): A detector whose head this reader is registered for.
+            inputs (Tensor): Normalised, padded images, (B, 3, H, W) float.
+            data_samples (Sequence[DetDataSample]): Their B samples, as the detector's
+                data preprocessor leaves them: with ``img_shape`` and
+                ``batch_input_shape``.
 
         Returns:
-            The candidates of each image.
+            list[Candidates]: The candidates of each image.
 
         Raises:
             TypeError: If the head is of another kind.
@@ -182,12 +156,14 @@ class CandidateReader(ABC):
         if not isinstance(self, reader):
             raise TypeError(
                 f'{type(self).__name__} does not read {head_name(head)}, '
-                f'{reader.__name__} does; AutoCandidateReader would choose it')
+                f'{reader.__name__} does; AutoCandidateReader would choose it'
+            )
         num_classes = self.num_classes(head)
         if self.class_id >= num_classes:
             raise ValueError(
                 f'{type(self).__name__}: class_id is {self.class_id}, but '
-                f'{head_name(head)} has {num_classes} class(es), counted from 0')
+                f'{head_name(head)} has {num_classes} class(es), counted from 0'
+            )
         return self.read(detector, inputs, data_samples)
 
     def num_classes(self, head: Any) -> int:
@@ -195,32 +171,38 @@ class CandidateReader(ABC):
         return head.num_classes
 
     @abstractmethod
-    def read(self, detector: Any, inputs: Tensor,
-             data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+    def read(
+        self, detector: Any, inputs: Tensor, data_samples: Sequence[DetDataSample]
+    ) -> list[Candidates]:
         """Run the detector up to its scores; arguments as in the call."""
 
 
 class DenseCandidateReader(CandidateReader):
     """A reader of heads on feature maps: of detectors and proposal networks."""
 
-    def read(self, detector: Any, inputs: Tensor,
-             data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+    def read(
+        self, detector: Any, inputs: Tensor, data_samples: Sequence[DetDataSample]
+    ) -> list[Candidates]:
         """Run the detector up to its scores; arguments as in the call."""
         features = detector.extract_feat(inputs)
         return self.read_head(detector.bbox_head, features, data_samples)
 
     @abstractmethod
-    def read_head(self, head: Any, features: Sequence[Tensor],
-                  data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+    def read_head(
+        self,
+        head: Any,
+        features: Sequence[Tensor],
+        data_samples: Sequence[DetDataSample],
+    ) -> list[Candidates]:
         """Run a head up to its scores.
 
         Args:
-            head: A head that this reader is registered for.
-            features: Level maps, each (B, C_l, H_l, W_l) float.
-            data_samples: B samples with ``img_shape``.
+            head (Any): A head that this reader is registered for.
+            features (Sequence[Tensor]): Level maps, each (B, C_l, H_l, W_l) float.
+            data_samples (Sequence[DetDataSample]): B samples with ``img_shape``.
 
         Returns:
-            The candidates of each image.
+            list[Candidates]: The candidates of each image.
         """
 
 
@@ -232,7 +214,7 @@ class AutoCandidateReader:
     as :class:`TwoStageCandidateReader` for ``with_rpn``.
 
     Args:
-        class_id: Target class; faces are class 0.
+        class_id (int): Target class; faces are class 0. Defaults to 0.
 
     Raises:
         ValueError: If ``class_id`` is no integer from 0 on.
@@ -241,22 +223,9 @@ class AutoCandidateReader:
     def __init__(self, class_id: int = 0) -> None:
         self.class_id = checked_class_id(self, class_id)
 
-    def __call__(self, detector: Any, inputs: Tensor,
-                 data_samples: Sequence[DetDataSample]) -> list[Candidates]:
-        """Read with the reader of the detector's head.
-
-        Args:
-            detector: An mmdet detector, frozen.
-            inputs: Normalised, padded images, (B, 3, H, W) float.
-            data_samples: Their B samples, as the detector's data preprocessor
-                leaves them.
-
-        Returns:
-            The candidates of each image.
-
-        Raises:
-            TypeError: If the head has no reader.
-            ValueError: If the head has no class ``class_id``.
-        """
+    def __call__(
+        self, detector: Any, inputs: Tensor, data_samples: Sequence[DetDataSample]
+    ) -> list[Candidates]:
+        """Read with the reader of the head; as :meth:`CandidateReader.__call__`."""
         reader = find_reader(detection_head(detector))(class_id=self.class_id)
         return reader(detector, inputs, data_samples)

@@ -35,20 +35,22 @@ from mmdet.structures import DetDataSample
 from torch import Tensor
 
 from ...models.dense_heads.margins import flatten_map, refuse_custom_cls_channels
-from ..candidates import Candidates
+from ..candidates import Candidates, class_log_scores
 from .anchor import head_priors
 from .base import DenseCandidateReader, refuse_head, register_reader
-from .log_scores import class_log_scores
+
+#: Height and width in pixels.
+Shape = tuple[int, int]
 
 
 class LevelOutputs(NamedTuple):
     """One level of a head's outputs, flattened to P priors.
 
     Attributes:
-        logits: Class logits, (B, P, C) float.
-        deltas: What boxes are decoded from, (B, P, D) float.
-        quality: Logit of the factor of all classes' scores (centerness,
-            objectness, IoU), (B, P) float, or None.
+        logits (Tensor): Class logits, (B, P, C) float.
+        deltas (Tensor): What boxes are decoded from, (B, P, D) float.
+        quality (Tensor, optional): Logit of the factor of all classes' scores
+            (centerness, objectness, IoU), (B, P) float, or None.
     """
 
     logits: Tensor
@@ -61,22 +63,22 @@ def level_outputs(head: Any, outputs: tuple) -> list[LevelOutputs]:
     """Flatten a head's outputs: class maps, box maps and perhaps quality maps.
 
     Args:
-        head: The head.
-        outputs: What it returned.
+        head (Any): The head.
+        outputs (tuple): What it returned.
 
     Returns:
-        Each level's outputs.
+        list[LevelOutputs]: Each level's outputs.
     """
     logit_maps, delta_maps, *rest = outputs
     quality_maps = rest[0] if rest else [None] * len(logit_maps)
+    maps = zip(logit_maps, delta_maps, quality_maps, strict=True)
     levels = []
-    for logits, deltas, quality in zip(
-            logit_maps, delta_maps, quality_maps, strict=True):
+    for logits, deltas, quality in maps:
         per_cell = logits.shape[1] // head.cls_out_channels
-        levels.append(LevelOutputs(
-            flatten_map(logits, head.cls_out_channels),
-            flatten_map(deltas, deltas.shape[1] // per_cell),
-            None if quality is None else flatten_map(quality, 1).squeeze(-1)))
+        classes = flatten_map(logits, head.cls_out_channels)
+        boxes = flatten_map(deltas, deltas.shape[1] // per_cell)
+        factor = None if quality is None else flatten_map(quality, 1).squeeze(-1)
+        levels.append(LevelOutputs(classes, boxes, factor))
     return levels
 
 
@@ -87,39 +89,43 @@ def _yolov3_outputs(head: YOLOV3Head, outputs: tuple) -> list[LevelOutputs]:
 
 
 @singledispatch
-def point_log_scores(head: Any, logits: Tensor, quality: Tensor | None,
-                     class_id: int) -> Tensor:
+def point_log_scores(
+    head: Any, logits: Tensor, quality: Tensor | None, class_id: int
+) -> Tensor:
     """``log S``, S being the class score times the sigmoid of the quality.
 
     Args:
-        head: The head.
-        logits: (B, P, C) float.
-        quality: (B, P) float, or None.
-        class_id: Class, in [0, C).
+        head (Any): The head.
+        logits (Tensor): (B, P, C) float.
+        quality (Tensor, optional): (B, P) float, or None.
+        class_id (int): Class, in [0, C).
 
     Returns:
-        (B, P) float <= 0.
+        Tensor: (B, P) float <= 0.
     """
     log_scores = class_log_scores(logits, class_id, head.use_sigmoid_cls)
     return log_scores if quality is None else log_scores + F.logsigmoid(quality)
 
 
 @point_log_scores.register
-def _yolov3_log_scores(head: YOLOV3Head, logits: Tensor, quality: Tensor,
-                       class_id: int) -> Tensor:
+def _yolov3_log_scores(
+    head: YOLOV3Head, logits: Tensor, quality: Tensor, class_id: int
+) -> Tensor:
     return F.logsigmoid(logits[..., class_id]) + F.logsigmoid(quality)
 
 
 @point_log_scores.register
-def _paa_log_scores(head: PAAHead, logits: Tensor, quality: Tensor,
-                    class_id: int) -> Tensor:
+def _paa_log_scores(
+    head: PAAHead, logits: Tensor, quality: Tensor, class_id: int
+) -> Tensor:
     # The score is the geometric mean of class score and IoU.
     return 0.5 * (F.logsigmoid(logits[..., class_id]) + F.logsigmoid(quality))
 
 
 @point_log_scores.register
-def _tood_log_scores(head: TOODHead, logits: Tensor, quality: None,
-                     class_id: int) -> Tensor:
+def _tood_log_scores(
+    head: TOODHead, logits: Tensor, quality: None, class_id: int
+) -> Tensor:
     # The head returns scores. Where one underflows to 0 there is no gradient.
     scores = logits[..., class_id]
     return scores.clamp(min=torch.finfo(scores.dtype).tiny).log()
@@ -131,68 +137,85 @@ def _stride(head: Any, level: int) -> int:
 
 
 @singledispatch
-def decode_level(head: Any, deltas: Tensor, priors: Tensor, level: int,
-                 img_shape: tuple[int, int]) -> Tensor:
+def decode_level(
+    head: Any, deltas: Tensor, priors: Tensor, level: int, img_shape: Shape
+) -> Tensor:
     """Boxes of one image and level, decoded and clipped as the head does.
 
     Args:
-        head: The head.
-        deltas: (P, D) float.
-        priors: Anchors (P, 4) or points (P, 2), pixels.
-        level: Index of the level.
-        img_shape: Height and width of the image without padding, pixels.
+        head (Any): The head.
+        deltas (Tensor): (P, D) float.
+        priors (Tensor): Anchors (P, 4) or points (P, 2), pixels.
+        level (int): Index of the level.
+        img_shape (Shape): Height and width of the image without padding, pixels.
 
     Returns:
-        (P, 4) float xyxy, pixels.
+        Tensor: (P, 4) float xyxy, pixels.
     """
     return head.bbox_coder.decode(priors, deltas, max_shape=img_shape)
 
 
 @decode_level.register
-def _decode_gfl(head: GFLHead, deltas: Tensor, priors: Tensor, level: int,
-                img_shape: tuple[int, int]) -> Tensor:
+def _decode_gfl(
+    head: GFLHead, deltas: Tensor, priors: Tensor, level: int, img_shape: Shape
+) -> Tensor:
     return head.bbox_coder.decode(
-        head.anchor_center(priors), head.integral(deltas) * _stride(head, level),
-        max_shape=img_shape)
+        head.anchor_center(priors),
+        head.integral(deltas) * _stride(head, level),
+        max_shape=img_shape,
+    )
 
 
 @decode_level.register
-def _decode_tood(head: TOODHead, deltas: Tensor, priors: Tensor, level: int,
-                 img_shape: tuple[int, int]) -> Tensor:
+def _decode_tood(
+    head: TOODHead, deltas: Tensor, priors: Tensor, level: int, img_shape: Shape
+) -> Tensor:
     return deltas * _stride(head, level)
 
 
 @decode_level.register
-def _decode_yolox(head: YOLOXHead, deltas: Tensor, priors: Tensor, level: int,
-                  img_shape: tuple[int, int]) -> Tensor:
+def _decode_yolox(
+    head: YOLOXHead, deltas: Tensor, priors: Tensor, level: int, img_shape: Shape
+) -> Tensor:
     strides = priors.new_tensor(head.prior_generator.strides[level])
     priors = torch.cat([priors, strides.expand(len(priors), 2)], dim=1)
     return head._bbox_decode(priors, deltas)
 
 
 @decode_level.register
-def _decode_yolov3(head: YOLOV3Head, deltas: Tensor, priors: Tensor, level: int,
-                   img_shape: tuple[int, int]) -> Tensor:
+def _decode_yolov3(
+    head: YOLOV3Head, deltas: Tensor, priors: Tensor, level: int, img_shape: Shape
+) -> Tensor:
     deltas = torch.cat([deltas[:, :2].sigmoid(), deltas[:, 2:]], dim=1)
     return head.bbox_coder.decode(priors, deltas, head.featmap_strides[level])
 
 
 @decode_level.register
-def _decode_fovea(head: FoveaHead, deltas: Tensor, priors: Tensor, level: int,
-                  img_shape: tuple[int, int]) -> Tensor:
+def _decode_fovea(
+    head: FoveaHead, deltas: Tensor, priors: Tensor, level: int, img_shape: Shape
+) -> Tensor:
     return head._bbox_decode(priors, deltas, head.base_edge_list[level], img_shape)
 
 
 @decode_level.register
-def _decode_reppoints(head: RepPointsHead, deltas: Tensor, priors: Tensor,
-                      level: int, img_shape: tuple[int, int]) -> Tensor:
+def _decode_reppoints(
+    head: RepPointsHead, deltas: Tensor, priors: Tensor, level: int, img_shape: Shape
+) -> Tensor:
     return head._bbox_decode(priors, deltas, head.point_strides[level], img_shape)
 
 
 @TASK_UTILS.register_module()
 @register_reader(
-    ATSSHead, CenterNetUpdateHead, DDODHead, FCOSHead, FoveaHead, GFLHead,
-    RepPointsHead, YOLOV3Head, YOLOXHead)
+    ATSSHead,
+    CenterNetUpdateHead,
+    DDODHead,
+    FCOSHead,
+    FoveaHead,
+    GFLHead,
+    RepPointsHead,
+    YOLOV3Head,
+    YOLOXHead,
+)
 class PointCandidateReader(DenseCandidateReader):
     """Reads dense heads without anchors, or whose scores judge decoded boxes.
 
@@ -203,49 +226,42 @@ class PointCandidateReader(DenseCandidateReader):
     Two of mmdet's heads bound scores themselves, and have no gradient beyond:
     TOOD's underflow, and those of RTMDet with objectness stop at 1e-5 from 0
     and 1.
-
-    Args:
-        class_id: Target class; faces are class 0.
-
-    Raises:
-        ValueError: If ``class_id`` is no integer from 0 on.
     """
 
-    def read_head(self, head: Any, features: Sequence[Tensor],
-                  data_samples: Sequence[DetDataSample]) -> list[Candidates]:
-        """Run a head up to its scores and boxes.
-
-        Args:
-            head: A head that this reader is registered for.
-            features: Level maps, each (B, C_l, H_l, W_l) float.
-            data_samples: B samples with ``img_shape``.
-
-        Returns:
-            The candidates of each image.
-
-        Raises:
-            ValueError: For a ``loss_cls`` with class channels of its own.
-        """
+    def read_head(
+        self,
+        head: Any,
+        features: Sequence[Tensor],
+        data_samples: Sequence[DetDataSample],
+    ) -> list[Candidates]:
+        """As declared in the base class; ValueError for custom class channels."""
         refuse_custom_cls_channels(head)
         outputs = head(features)
         levels = level_outputs(head, outputs)
-        log_scores = torch.cat([
+        scores = [
             point_log_scores(head, level.logits, level.quality, self.class_id)
-            for level in levels], dim=1)
+            for level in levels
+        ]
         priors = head_priors(head, outputs[0])
-        boxes = [_decode(head, levels, priors, i, sample.img_shape)
-                 for i, sample in enumerate(data_samples)]
-        return [Candidates(*image) for image in zip(boxes, log_scores, strict=True)]
+        return [
+            Candidates(_decode(head, levels, priors, i, sample.img_shape), image)
+            for i, (sample, image) in enumerate(
+                zip(data_samples, torch.cat(scores, dim=1), strict=True)
+            )
+        ]
 
 
 @torch.no_grad()
-def _decode(head: Any, levels: list[LevelOutputs], priors: list[Tensor], image: int,
-            img_shape: tuple[int, int]) -> Tensor:
-    """Boxes of one image, (A, 4) float xyxy, pixels."""
-    return torch.cat([
-        decode_level(head, level.deltas[image], level_priors, index, img_shape)
-        for index, (level, level_priors) in enumerate(
-            zip(levels, priors, strict=True))])
+def _decode(
+    head: Any, levels: list[LevelOutputs], priors: list[Tensor], i: int, shape: Shape
+) -> Tensor:
+    """Boxes of image i, (A, 4) float xyxy, pixels."""
+    pairs = enumerate(zip(levels, priors, strict=True))
+    boxes = [
+        decode_level(head, level.deltas[i], level_priors, index, shape)
+        for index, (level, level_priors) in pairs
+    ]
+    return torch.cat(boxes)
 
 
 refuse_head(ATSSVLFusionHead, 'whose scores depend on a text')

@@ -13,9 +13,8 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from torch import Tensor
 
 from ...models.dense_heads.margins import refuse_custom_cls_channels
-from ..candidates import Candidates
+from ..candidates import Candidates, class_log_scores
 from .base import CandidateReader, refuse_head, register_reader
-from .log_scores import class_log_scores
 
 
 @torch.no_grad()
@@ -35,31 +34,24 @@ class QueryCandidateReader(CandidateReader):
 
     The predicted boxes of the last decoder layer's queries stand for anchors.
     S is the score after softmax (DETR) or sigmoid (most later ones).
-
-    Args:
-        class_id: Target class; faces are class 0.
-
-    Raises:
-        ValueError: If ``class_id`` is no integer from 0 on.
     """
 
-    def read(self, detector: Any, inputs: Tensor,
-             data_samples: Sequence[DetDataSample]) -> list[Candidates]:
-        """Run the transformer up to its scores; arguments as in the call.
-
-        Raises:
-            ValueError: For a ``loss_cls`` with class channels of its own.
-        """
+    def read(
+        self, detector: Any, inputs: Tensor, data_samples: Sequence[DetDataSample]
+    ) -> list[Candidates]:
+        """As declared in the base class; ValueError for custom class channels."""
         head = detector.bbox_head
         refuse_custom_cls_channels(head)
         features = detector.extract_feat(inputs)
         logits, boxes = head(**detector.forward_transformer(features, data_samples))
         log_scores = class_log_scores(
-            logits[-1], self.class_id, head.loss_cls.use_sigmoid)
+            logits[-1], self.class_id, head.loss_cls.use_sigmoid
+        )
+        images = zip(boxes[-1], log_scores, data_samples, strict=True)
         return [
-            Candidates(_to_pixels(image_boxes, sample.img_shape), image_log_scores)
-            for image_boxes, image_log_scores, sample in zip(
-                boxes[-1], log_scores, data_samples, strict=True)]
+            Candidates(_to_pixels(found, sample.img_shape), scores)
+            for found, scores, sample in images
+        ]
 
 
 refuse_head(GroundingDINOHead, 'whose scores depend on a text')

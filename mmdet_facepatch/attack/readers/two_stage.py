@@ -22,7 +22,7 @@ from mmdet.structures.bbox import bbox2roi, get_box_tensor
 from torch import Tensor
 
 from ...models.dense_heads.margins import refuse_custom_cls_channels
-from ..candidates import Candidates
+from ..candidates import Candidates, class_log_scores
 from .base import (
     CandidateReader,
     DenseCandidateReader,
@@ -32,7 +32,6 @@ from .base import (
     refuse_head,
     register_reader,
 )
-from .log_scores import class_log_scores
 
 
 def _box_heads(roi_head: Any) -> list[Any]:
@@ -47,17 +46,16 @@ def _proposal_network(detector: Any) -> Any:
     if head is None:
         raise TypeError(
             f'TwoStageCandidateReader: {type(detector).__name__} has no proposal '
-            'network; give the samples their proposals, without with_rpn')
+            'network; give the samples their proposals, without with_rpn'
+        )
     return head
 
 
 @torch.no_grad()
-def _propose(detector: Any, features: Sequence[Tensor],
-             data_samples: Sequence[DetDataSample]) -> list[Tensor]:
-    """Proposals as in the detector's prediction, each (R, 4) xyxy, pixels.
-
-    They come with the samples, as in Fast R-CNN, or from the proposal network.
-    """
+def _propose(
+    detector: Any, features: Sequence[Tensor], data_samples: Sequence[DetDataSample]
+) -> list[Tensor]:
+    """Those of the samples, as in Fast R-CNN, or of the proposal network."""
     found = [sample.get('proposals', None) for sample in data_samples]
     if found[0] is None:
         rpn_head = _proposal_network(detector)
@@ -65,9 +63,12 @@ def _propose(detector: Any, features: Sequence[Tensor],
     return [get_box_tensor(proposals.bboxes) for proposals in found]
 
 
-def _refine(roi_head: Any, features: Sequence[Tensor], proposals: list[Tensor],
-            data_samples: Sequence[DetDataSample]
-            ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+def _refine(
+    roi_head: Any,
+    features: Sequence[Tensor],
+    proposals: list[Tensor],
+    data_samples: Sequence[DetDataSample],
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     """Regions of each image, (R, 5), and their class logits, (R, C + 1)."""
     rois = bbox2roi(proposals)
     counts = tuple(len(boxes) for boxes in proposals)
@@ -93,13 +94,13 @@ class TwoStageCandidateReader(CandidateReader):
     regions that enter the last stage stand for anchors.
 
     Args:
-        class_id: Target class; faces are class 0.
-        with_rpn: Also read the anchors of the proposal network and their
-            objectness. They follow the proposals in one list, so that the
-            sample set selects from both by the same thresholds, and the mean
-            over the samples weighs every sample alike. There are many more
-            anchors than proposals, mostly with low scores: a sample set
-            without a score threshold takes its samples mostly from them.
+        class_id (int): Target class; faces are class 0. Defaults to 0.
+        with_rpn (bool): Also read the anchors of the proposal network and their
+            objectness. They follow the proposals in one list, so that the sample set
+            selects from both by the same thresholds, and the mean over the samples
+            weighs every sample alike. There are many more anchors than proposals,
+            mostly with low scores: a sample set without a score threshold takes its
+            samples mostly from them. Defaults to False.
 
     Raises:
         ValueError: If ``class_id`` is no integer from 0 on.
@@ -110,18 +111,13 @@ class TwoStageCandidateReader(CandidateReader):
         self.with_rpn = with_rpn
 
     def num_classes(self, head: Any) -> int:
-        """Number of classes of a RoI head, without the background."""
+        """Number of classes of the last stage."""
         return _box_heads(head)[-1].num_classes
 
-    def read(self, detector: Any, inputs: Tensor,
-             data_samples: Sequence[DetDataSample]) -> list[Candidates]:
-        """Run both stages up to the refined scores; arguments as in the call.
-
-        Raises:
-            TypeError: If the box head scores in another way, there is no
-                proposal network, or ``with_rpn`` finds no reader for it.
-            ValueError: For a ``loss_cls`` with class channels of its own.
-        """
+    def read(
+        self, detector: Any, inputs: Tensor, data_samples: Sequence[DetDataSample]
+    ) -> list[Candidates]:
+        """As declared in the base class; ValueError for custom class channels."""
         for box_head in _box_heads(detector.roi_head):
             check_not_refused(box_head)
             refuse_custom_cls_channels(box_head)
@@ -132,24 +128,31 @@ class TwoStageCandidateReader(CandidateReader):
         anchors = _read_rpn(detector, features, data_samples)
         return [_join(*pair) for pair in zip(candidates, anchors, strict=True)]
 
-    def _read_proposals(self, detector: Any, features: Sequence[Tensor],
-                        data_samples: Sequence[DetDataSample]) -> list[Candidates]:
+    def _read_proposals(
+        self,
+        detector: Any,
+        features: Sequence[Tensor],
+        data_samples: Sequence[DetDataSample],
+    ) -> list[Candidates]:
         proposals = _propose(detector, features, data_samples)
         if not any(len(boxes) for boxes in proposals):
             # Nothing to refine; the empty slice keeps the graph.
             nothing = features[0].flatten()[:0]
             return [Candidates(boxes, nothing) for boxes in proposals]
-        regions, logits = _refine(
-            detector.roi_head, features, proposals, data_samples)
+        regions, logits = _refine(detector.roi_head, features, proposals, data_samples)
         return [
-            Candidates(region[:, 1:].detach(),
-                       class_log_scores(image, self.class_id, use_sigmoid=False))
-            for region, image in zip(regions, logits, strict=True)]
+            Candidates(
+                region[:, 1:].detach(),
+                class_log_scores(image, self.class_id, use_sigmoid=False),
+            )
+            for region, image in zip(regions, logits, strict=True)
+        ]
 
 
-def _read_rpn(detector: Any, features: Sequence[Tensor],
-              data_samples: Sequence[DetDataSample]) -> list[Candidates]:
-    """Candidates of the proposal network; objectness is its class 0."""
+def _read_rpn(
+    detector: Any, features: Sequence[Tensor], data_samples: Sequence[DetDataSample]
+) -> list[Candidates]:
+    """Objectness is class 0 of the proposal network."""
     head = _proposal_network(detector)
     reader = find_reader(head)(class_id=0)
     if not isinstance(reader, DenseCandidateReader):
@@ -158,8 +161,10 @@ def _read_rpn(detector: Any, features: Sequence[Tensor],
 
 
 def _join(first: Candidates, second: Candidates) -> Candidates:
-    return Candidates(torch.cat([first.boxes, second.boxes]),
-                      torch.cat([first.log_scores, second.log_scores]))
+    return Candidates(
+        torch.cat([first.boxes, second.boxes]),
+        torch.cat([first.log_scores, second.log_scores]),
+    )
 
 
 refuse_head(HybridTaskCascadeRoIHead, 'whose stages take more than the features')

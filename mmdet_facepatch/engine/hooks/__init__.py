@@ -1,19 +1,21 @@
-"""Hooks of an attack and of its evaluation."""
+"""Hooks: the patch, its history and report; checkpoints and checks of runs."""
 
-from .attack_record_hook import AttackRecordHook
-from .evaluation_report_hook import EvaluationReportHook
-from .finite_numbers_hook import FiniteNumbersHook
+from .attack_history_hook import AttackHistoryHook
+from .check_finite_hook import CheckFiniteHook
+from .face_visualization_hook import FaceVisualizationHook
+from .metric_table_hook import MetricTableHook
 from .patch_hook import PatchHook
-from .patch_report_hook import PatchReportHook
+from .report_hook import ReportHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 from .unreadable_images_hook import UnreadableImagesHook
 
 __all__ = [
-    'AttackRecordHook',
-    'EvaluationReportHook',
-    'FiniteNumbersHook',
+    'AttackHistoryHook',
+    'CheckFiniteHook',
+    'FaceVisualizationHook',
+    'MetricTableHook',
     'PatchHook',
-    'PatchReportHook',
+    'ReportHook',
     'SafeCheckpointHook',
     'UnreadableImagesHook',
 ]

@@ -12,7 +12,7 @@ from ...datasets import LoadIntactImage, find_image_loaders
 
 @HOOKS.register_module()
 class UnreadableImagesHook(Hook):
-    """Tell how many unreadable images were replaced by others in training.
+    """Count how many unreadable images were replaced by others in training.
 
     They are where ``LoadIntactImage(unreadable='skip')`` stands in the pipeline. The
     sum over all processes is logged after each epoch and after training, when it has
@@ -35,7 +35,7 @@ class UnreadableImagesHook(Hook):
         if is_main_process():
             runner.logger.warning(
                 f'{total} times an image could not be read, and another one, drawn at '
-                'random, took its place; the log names the files'
+                'random, was used; the log names the files'
             )
 
     def after_train_epoch(self, runner: Runner) -> None:

@@ -17,8 +17,8 @@ class HeadlessMobileNetV2(MobileNetV2):
     its parameters never get a gradient, which stops the run.
 
     Args:
-        *args: As in :class:`mmdet.models.backbones.MobileNetV2`.
-        **kwargs: Likewise.
+        *args (Any): As in :class:`mmdet.models.backbones.MobileNetV2`.
+        **kwargs (Any): Likewise.
     """
 
     # Names of the stages, in the order in which they run.
@@ -27,9 +27,9 @@ class HeadlessMobileNetV2(MobileNetV2):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         last = max(self.out_indices)
-        for name in self.layers[last + 1:]:
+        for name in self.layers[last + 1 :]:
             delattr(self, name)
-        self.layers = self.layers[:last + 1]
+        self.layers = self.layers[: last + 1]
 
     def train(self, mode: bool = True) -> HeadlessMobileNetV2:
         """Set the mode; mmdet's method returns None, so ``eval()`` would too."""

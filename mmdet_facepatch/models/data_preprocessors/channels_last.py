@@ -22,11 +22,11 @@ class ChannelsLastDetDataPreprocessor(DetDataPreprocessor):
         """Collate, normalise and pad a batch.
 
         Args:
-            data: ``inputs``, a list of (3, H, W) images, and ``data_samples``.
-            training: Whether batch augmentations apply.
+            data (dict): ``inputs``, a list of (3, H, W) images, and ``data_samples``.
+            training (bool): Whether batch augmentations apply. Defaults to False.
 
         Returns:
-            ``inputs`` (B, 3, H', W') float, channels last, and ``data_samples``.
+            dict: ``inputs`` (B, 3, H', W') float, channels last, and ``data_samples``.
         """
         data = super().forward(data, training)
         data['inputs'] = data['inputs'].contiguous(memory_format=torch.channels_last)

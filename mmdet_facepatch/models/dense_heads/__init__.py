@@ -1,7 +1,7 @@
 """Dense heads."""
 
 from .margin_heads import RetinaMarginHead, SSDMarginHead
-from .margins import MarginMixin, class_margins, log_odds
+from .margins import MarginMixin, class_margins
 from .sln_head import SLNHead
 
 __all__ = [
@@ -10,5 +10,4 @@ __all__ = [
     'SLNHead',
     'SSDMarginHead',
     'class_margins',
-    'log_odds',
 ]

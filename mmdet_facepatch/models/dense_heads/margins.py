@@ -1,7 +1,7 @@
 """Log-odds of classes, and how a dense head keeps them with its detections.
 
 A softmax score rounds to 1.0 in float32 where the log-odds exceed about 16.6, and
-then no longer ranks detections. Heads that inherit :class:`MarginMixin` hand out
+then no longer ranks detections. Heads that inherit :class:`MarginMixin` keep
 the log-odds as well, in the field ``margins`` of their detections.
 """
 
@@ -22,64 +22,50 @@ def class_log_odds(logits: Tensor, class_id: int, use_sigmoid: bool) -> Tensor:
     With a two-class softmax they are ``s_p - s_n`` (paper, footnote 4).
 
     Args:
-        logits: (..., C) float for a sigmoid, (..., C + 1) with the background
+        logits (Tensor): (..., C) float for a sigmoid, (..., C + 1) with the background
             last for a softmax.
-        class_id: Class, in [0, C).
-        use_sigmoid: Scores are a sigmoid per class, not a softmax.
+        class_id (int): Class, in [0, C).
+        use_sigmoid (bool): Scores are a sigmoid per class, not a softmax.
 
     Returns:
-        (...) float, unbounded, differentiable.
+        Tensor: (...) float, unbounded, differentiable.
     """
     if use_sigmoid:
         return logits[..., class_id]
     # One class only: the log-odds of all C would take C times the memory.
-    others = torch.cat(
-        [logits[..., :class_id], logits[..., class_id + 1:]], dim=-1)
+    others = torch.cat([logits[..., :class_id], logits[..., class_id + 1 :]], dim=-1)
     return logits[..., class_id] - others.logsumexp(dim=-1)
-
-
-def log_odds(logits: Tensor) -> Tensor:
-    """Log-odds of each foreground class of a softmax, background last.
-
-    ``sigmoid(log_odds(z)) = softmax(z)`` for the foreground classes, but the
-    log-odds keep their resolution where the softmax rounds to 1.0 in float32.
-    With two classes this is the difference of the logits, ``s = s_p - s_n``
-    in the paper (footnote 4).
-
-    Args:
-        logits: (..., C + 1) float; the last is the background.
-
-    Returns:
-        (..., C) float, unbounded.
-    """
-    return torch.stack(
-        [class_log_odds(logits, class_id, use_sigmoid=False)
-         for class_id in range(logits.shape[-1] - 1)], dim=-1)
 
 
 def class_margins(logits: Tensor, use_sigmoid: bool) -> Tensor:
     """Log-odds of each foreground class, whichever way scores are made.
 
+    The sigmoid of them is the score, but they keep their resolution where a softmax
+    rounds to 1.0 in float32.
+
     Args:
-        logits: (..., C) float for a sigmoid, (..., C + 1) with the background
+        logits (Tensor): (..., C) float for a sigmoid, (..., C + 1) with the background
             last for a softmax.
-        use_sigmoid: Scores are a sigmoid per class, not a softmax.
+        use_sigmoid (bool): Scores are a sigmoid per class, not a softmax.
 
     Returns:
-        (..., C) float, unbounded; the sigmoid of them is the score.
+        Tensor: (..., C) float, unbounded.
     """
-    return logits if use_sigmoid else log_odds(logits)
+    if use_sigmoid:
+        return logits
+    classes = range(logits.shape[-1] - 1)
+    return torch.stack([class_log_odds(logits, i, False) for i in classes], dim=-1)
 
 
 def flatten_map(level: Tensor, channels: int) -> Tensor:
     """One level's map as rows, cell by cell and anchor by anchor.
 
     Args:
-        level: (..., K * channels, H, W) for K anchors a cell.
-        channels: Values of each anchor.
+        level (Tensor): (..., K * channels, H, W) for K anchors a cell.
+        channels (int): Values of each anchor.
 
     Returns:
-        (..., H * W * K, channels), in the order of mmdet's anchors.
+        Tensor: (..., H * W * K, channels), in the order of mmdet's anchors.
     """
     return level.movedim(-3, -1).reshape(*level.shape[:-3], -1, channels)
 
@@ -88,7 +74,7 @@ def refuse_custom_cls_channels(head: object) -> None:
     """Refuse classification losses with an activation of their own.
 
     Args:
-        head: A built head, with or without ``loss_cls``.
+        head (object): A built head, with or without ``loss_cls``.
 
     Raises:
         ValueError: If ``loss_cls`` is such a loss, e.g. ``SeesawLoss``.
@@ -97,7 +83,8 @@ def refuse_custom_cls_channels(head: object) -> None:
     if getattr(loss, 'custom_cls_channels', False):
         raise ValueError(
             f'{type(head).__name__}: margins are the log-odds of a softmax or a '
-            f'sigmoid, but {type(loss).__name__} has class channels of its own')
+            f'sigmoid, but {type(loss).__name__} has class channels of its own'
+        )
 
 
 class MarginMixin:
@@ -111,8 +98,8 @@ class MarginMixin:
     scores (soft-NMS) leaves the margins alone.
 
     Args:
-        *args: As in the head.
-        **kwargs: As in the head.
+        *args (Any): As in the head.
+        **kwargs (Any): As in the head.
 
     Raises:
         ValueError: For a ``loss_cls`` with class channels of its own.
@@ -139,20 +126,14 @@ class MarginMixin:
 
         mmdet makes the priors in the precision of the scores, in which a half has
         no place for coordinates above 512, and NMS no kernel on the CPU.
-
-        Args:
-            cls_scores: Level maps, each (B, K_l * C, H_l, W_l).
-            bbox_preds: Level maps, each (B, K_l * 4, H_l, W_l).
-            *args: As in :meth:`mmdet.models.AnchorHead.predict_by_feat`.
-            **kwargs: As there.
-
-        Returns:
-            For each image what :meth:`_predict_by_feat_single` gives.
         """
         predict: Any = super()
         return predict.predict_by_feat(
             [level.float() for level in cls_scores],
-            [level.float() for level in bbox_preds], *args, **kwargs)
+            [level.float() for level in bbox_preds],
+            *args,
+            **kwargs,
+        )
 
     def _predict_by_feat_single(
         self,
@@ -167,52 +148,52 @@ class MarginMixin:
     ) -> InstanceData:
         """Detections of one image, each with its log-odds as ``margins``.
 
-        As :meth:`mmdet.models.AnchorHead._predict_by_feat_single`, but scores
-        come from the log-odds, which stay with the detections through NMS.
-
-        Args:
-            cls_score_list: Level maps, each (K_l * C, H_l, W_l), where C
-                counts the background for a softmax.
-            bbox_pred_list: Level maps, each (K_l * 4, H_l, W_l).
-            score_factor_list: None for each level.
-            mlvl_priors: Anchors of each level, (A_l, 4).
-            img_meta: Meta with ``img_shape`` and, to rescale, ``scale_factor``.
-            cfg: Test config in place of the head's own.
-            rescale: Return boxes in pixels of the original image.
-            with_nms: Do non-maximum suppression.
-
-        Returns:
-            ``bboxes`` (N, 4), ``scores`` (N,) in [0, 1], ``margins`` (N,)
-            unbounded and ``labels`` (N,).
+        As :meth:`mmdet.models.AnchorHead._predict_by_feat_single`, but scores come
+        from the log-odds, which stay with the detections through NMS: (N,), unbounded.
 
         Raises:
             ValueError: If scores have factors, e.g. centerness: the margins
                 would not be their log-odds.
         """
         if any(factor is not None for factor in score_factor_list):
-            raise ValueError(f'{type(self).__name__}: margins are not the log-odds '
-                             'of scores that are multiplied by score factors')
+            raise ValueError(
+                f'{type(self).__name__}: margins are not the log-odds '
+                'of scores that are multiplied by score factors'
+            )
         cfg = self.test_cfg if cfg is None else cfg
-        results = InstanceData.cat([
-            self._level_candidates(*level, cfg)
-            for level in zip(cls_score_list, bbox_pred_list, mlvl_priors)
-        ])
+        results = InstanceData.cat(
+            [
+                self._level_candidates(*level, cfg)
+                for level in zip(cls_score_list, bbox_pred_list, mlvl_priors)
+            ]
+        )
         results.bboxes = self.bbox_coder.decode(
-            results.pop('priors'), results.pop('deltas'),
-            max_shape=img_meta['img_shape'])
+            results.pop('priors'),
+            results.pop('deltas'),
+            max_shape=img_meta['img_shape'],
+        )
         return self._bbox_post_process(
-            results=results, cfg=cfg, rescale=rescale, with_nms=with_nms,
-            img_meta=img_meta)
+            results=results,
+            cfg=cfg,
+            rescale=rescale,
+            with_nms=with_nms,
+            img_meta=img_meta,
+        )
 
-    def _level_candidates(self, cls_score: Tensor, bbox_pred: Tensor,
-                          priors: Tensor, cfg: ConfigDict) -> InstanceData:
+    def _level_candidates(
+        self, cls_score: Tensor, bbox_pred: Tensor, priors: Tensor, cfg: ConfigDict
+    ) -> InstanceData:
         """A level's best ``nms_pre`` pairs of anchor and class above the threshold."""
         margins = class_margins(
-            flatten_map(cls_score, self.cls_out_channels), self.use_sigmoid_cls)
+            flatten_map(cls_score, self.cls_out_channels), self.use_sigmoid_cls
+        )
         deltas = flatten_map(bbox_pred, self.bbox_coder.encode_size)
         scores, labels, _, kept = filter_scores_and_topk(
-            margins.sigmoid(), cfg.get('score_thr', 0), cfg.get('nms_pre', -1),
-            dict(deltas=deltas, priors=priors, margins=margins))
+            margins.sigmoid(),
+            cfg.get('score_thr', 0),
+            cfg.get('nms_pre', -1),
+            dict(deltas=deltas, priors=priors, margins=margins),
+        )
         # The filter keeps an anchor's margins of all classes.
         kept['margins'] = kept['margins'].gather(1, labels[:, None]).squeeze(1)
         return InstanceData(scores=scores, labels=labels, **kept)

@@ -28,21 +28,24 @@ class SLNHead(MarginMixin, AnchorHead):
     the positives. Detections carry their log-odds as ``margins``.
 
     Args:
-        num_classes: Number of classes without the background.
-        in_channels: Channels of the neck's map.
-        feat_channels: Channels of the shared 3x3 convolutions.
-        stacked_convs: How many shared 3x3 convolutions with ReLU come before
-            the two output convolutions. The paper does not say; 1 as in RPN.
-        cls_average: 'joint' divides both classification losses by the number
-            of all samples, so that their sum is the usual mean cross entropy;
-            'separate' divides each by the number of its own samples;
-            'positives' divides both by the number of positives, for focal
-            loss over all negatives.
-        loss_cls: Softmax classification loss.
-        loss_bbox: Box loss, on decoded boxes with ``reg_decoded_bbox``.
-        reg_decoded_bbox: Whether ``loss_bbox`` gets decoded boxes.
-        norm_cfg: Norm layer of the shared convolutions, or None.
-        **kwargs: As in :class:`mmdet.models.AnchorHead`.
+        num_classes (int): Number of classes without the background.
+        in_channels (int): Channels of the neck's map.
+        feat_channels (int): Channels of the shared 3x3 convolutions. Defaults to 256.
+        stacked_convs (int): How many shared 3x3 convolutions with ReLU come before the
+            two output convolutions. The paper does not say; 1 as in RPN. Defaults to 1.
+        cls_average (str): 'joint' divides both classification losses by the number of
+            all samples, so that their sum is the usual mean cross entropy; 'separate'
+            divides each by the number of its own samples; 'positives' divides both by
+            the number of positives, for focal loss over all negatives. Defaults to
+            'joint'.
+        loss_cls (dict, optional): Softmax classification loss. Defaults to None.
+        loss_bbox (dict, optional): Box loss, on decoded boxes with
+            ``reg_decoded_bbox``. Defaults to None.
+        reg_decoded_bbox (bool): Whether ``loss_bbox`` gets decoded boxes. Defaults to
+            True.
+        norm_cfg (dict, optional): Norm layer of the shared convolutions, or None.
+            Defaults to None.
+        **kwargs (Any): As in :class:`mmdet.models.AnchorHead`.
 
     Raises:
         ValueError: For sigmoid scores or an unknown ``cls_average``.
@@ -64,41 +67,56 @@ class SLNHead(MarginMixin, AnchorHead):
         loss_cls = loss_cls or dict(type='CrossEntropyLoss', use_sigmoid=False)
         loss_bbox = loss_bbox or dict(type='IoURegressionLoss')
         if loss_cls.get('use_sigmoid', False):
-            raise ValueError('SLNHead: scores are a softmax over background and '
-                             'classes; set loss_cls.use_sigmoid=False')
+            raise ValueError(
+                'SLNHead: scores are a softmax over background and '
+                'classes; set loss_cls.use_sigmoid=False'
+            )
         if cls_average not in ('joint', 'separate', 'positives'):
-            raise ValueError("SLNHead: cls_average must be 'joint', 'separate' or "
-                             f"'positives', got {cls_average!r}")
+            raise ValueError(
+                "SLNHead: cls_average must be 'joint', 'separate' or "
+                f"'positives', got {cls_average!r}"
+            )
         self.stacked_convs = stacked_convs
         self.cls_average = cls_average
         self.norm_cfg = norm_cfg
         super().__init__(
-            num_classes, in_channels, feat_channels, loss_cls=loss_cls,
-            loss_bbox=loss_bbox, reg_decoded_bbox=reg_decoded_bbox, **kwargs)
+            num_classes,
+            in_channels,
+            feat_channels,
+            loss_cls=loss_cls,
+            loss_bbox=loss_bbox,
+            reg_decoded_bbox=reg_decoded_bbox,
+            **kwargs,
+        )
 
     def _init_layers(self) -> None:
         """Shared convolutions, then one output convolution each."""
         channels = self.in_channels
         convs = []
         for _ in range(self.stacked_convs):
-            convs.append(ConvModule(channels, self.feat_channels, 3, padding=1,
-                                    norm_cfg=self.norm_cfg))
+            convs.append(
+                ConvModule(
+                    channels, self.feat_channels, 3, padding=1, norm_cfg=self.norm_cfg
+                )
+            )
             channels = self.feat_channels
         self.shared_convs = nn.Sequential(*convs)
         self.conv_cls = nn.Conv2d(
-            channels, self.num_base_priors * self.cls_out_channels, 1)
+            channels, self.num_base_priors * self.cls_out_channels, 1
+        )
         self.conv_reg = nn.Conv2d(
-            channels, self.num_base_priors * self.bbox_coder.encode_size, 1)
+            channels, self.num_base_priors * self.bbox_coder.encode_size, 1
+        )
 
     def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and deltas of one level.
 
         Args:
-            x: Feature map, (B, in_channels, H, W).
+            x (Tensor): Feature map, (B, in_channels, H, W).
 
         Returns:
-            Class logits (B, K * (num_classes + 1), H, W) and box deltas
-            (B, K * 4, H, W) for K anchors a cell.
+            tuple[Tensor, Tensor]: Class logits (B, K * (num_classes + 1), H, W) and box
+            deltas (B, K * 4, H, W) for K anchors a cell.
         """
         x = self.shared_convs(x)
         return self.conv_cls(x), self.conv_reg(x)
@@ -118,26 +136,32 @@ class SLNHead(MarginMixin, AnchorHead):
         """Losses over the sampled anchors of a batch.
 
         Args:
-            cls_scores: Level maps, each (B, K * (num_classes + 1), H, W).
-            bbox_preds: Level maps, each (B, K * 4, H, W).
-            batch_gt_instances: Per image ``bboxes`` (G, 4), ``labels`` (G,).
-            batch_img_metas: Per image meta with ``pad_shape``.
-            batch_gt_instances_ignore: Per image ``bboxes`` (I, 4), or None.
+            cls_scores (list[Tensor]): Level maps, each (B, K * (num_classes + 1), H,
+                W).
+            bbox_preds (list[Tensor]): Level maps, each (B, K * 4, H, W).
+            batch_gt_instances (list[InstanceData]): Per image ``bboxes`` (G, 4),
+                ``labels`` (G,).
+            batch_img_metas (list[dict]): Per image meta with ``pad_shape``.
+            batch_gt_instances_ignore (list[InstanceData], optional): Per image
+                ``bboxes`` (I, 4), or None. Defaults to None.
 
         Returns:
-            Scalars ``loss_cls_pos``, ``loss_cls_neg``, ``loss_bbox``.
+            dict[str, Tensor]: Scalars ``loss_cls_pos``, ``loss_cls_neg``,
+            ``loss_bbox``.
         """
         sizes = [level.shape[-2:] for level in cls_scores]
         anchors, flags = self.get_anchors(
-            sizes, batch_img_metas, device=cls_scores[0].device)
+            sizes, batch_img_metas, device=cls_scores[0].device
+        )
         logits = self.flat_logits(cls_scores)
         deltas = _flatten(bbox_preds, self.bbox_coder.encode_size)
 
         pos_logits, neg_logits, pos_labels, pos_deltas = [], [], [], []
         pos_priors, pos_faces = [], []
         for i, faces in enumerate(batch_gt_instances):
-            ignored = (batch_gt_instances_ignore[i]
-                       if batch_gt_instances_ignore else None)
+            ignored = (
+                batch_gt_instances_ignore[i] if batch_gt_instances_ignore else None
+            )
             # Anchors in the padding are no samples.
             valid = torch.nonzero(torch.cat(flags[i])).squeeze(1)
             candidates = InstanceData(priors=torch.cat(anchors[i])[valid])
@@ -152,24 +176,30 @@ class SLNHead(MarginMixin, AnchorHead):
             pos_faces.append(sampled.pos_gt_bboxes)
 
         losses = self._cls_losses(
-            torch.cat(pos_logits), torch.cat(pos_labels), torch.cat(neg_logits))
+            torch.cat(pos_logits), torch.cat(pos_labels), torch.cat(neg_logits)
+        )
         losses['loss_bbox'] = self._box_loss(
-            torch.cat(pos_priors), torch.cat(pos_deltas), torch.cat(pos_faces))
+            torch.cat(pos_priors), torch.cat(pos_deltas), torch.cat(pos_faces)
+        )
         return losses
 
-    def _cls_losses(self, pos_logits: Tensor, pos_labels: Tensor,
-                    neg_logits: Tensor) -> dict[str, Tensor]:
+    def _cls_losses(
+        self, pos_logits: Tensor, pos_labels: Tensor, neg_logits: Tensor
+    ) -> dict[str, Tensor]:
         num_pos, num_neg = len(pos_logits), len(neg_logits)
         if self.cls_average == 'joint':
             num_pos = num_neg = num_pos + num_neg
         elif self.cls_average == 'positives':
             num_neg = num_pos
-        background = pos_labels.new_full((len(neg_logits), ), self.num_classes)
+        background = pos_labels.new_full((len(neg_logits),), self.num_classes)
         return dict(
             loss_cls_pos=self.loss_cls(
-                pos_logits, pos_labels, avg_factor=max(num_pos, 1)),
+                pos_logits, pos_labels, avg_factor=max(num_pos, 1)
+            ),
             loss_cls_neg=self.loss_cls(
-                neg_logits, background, avg_factor=max(num_neg, 1)))
+                neg_logits, background, avg_factor=max(num_neg, 1)
+            ),
+        )
 
     def _box_loss(self, priors: Tensor, deltas: Tensor, faces: Tensor) -> Tensor:
         num_pos = max(len(priors), 1)

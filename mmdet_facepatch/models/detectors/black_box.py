@@ -18,9 +18,9 @@ def instances_of(boxes: Tensor, scores: Tensor, **fields: Tensor) -> InstanceDat
     """Faces as mmdet's instances, all of class 0.
 
     Args:
-        boxes: (N, 4) xyxy, pixels.
-        scores: (N,) in [0, 1].
-        **fields: Whatever else a detection has, N of each.
+        boxes (Tensor): (N, 4) xyxy, pixels.
+        scores (Tensor): (N,) in [0, 1].
+        **fields (Tensor): Whatever else a detection has, N of each.
     """
     labels = torch.zeros(len(boxes), dtype=torch.long, device=boxes.device)
     return InstanceData(bboxes=boxes, scores=scores, labels=labels, **fields)
@@ -30,12 +30,12 @@ def cut_at_border(found: InstanceData, height: int, width: int) -> InstanceData:
     """Boxes cut at the border of the image; what lies outside is left out.
 
     Args:
-        found: With ``bboxes``, (N, 4) xyxy, pixels.
-        height: Of the image, pixels.
-        width: Of the image, pixels.
+        found (InstanceData): With ``bboxes``, (N, 4) xyxy, pixels.
+        height (int): Of the image, pixels.
+        width (int): Of the image, pixels.
 
     Returns:
-        The instances of which a part of positive area is inside.
+        InstanceData: The instances of which a part of positive area is inside.
     """
     limit = found.bboxes.new_tensor([width, height, width, height])
     boxes = torch.minimum(found.bboxes.clamp(min=0), limit)
@@ -55,10 +55,12 @@ class BlackBoxDetector(BaseDetector):
     Subclasses implement :meth:`detect`.
 
     Args:
-        test_cfg: ``score_thr``, ``nms`` as in mmdet, and what else a subclass needs.
-        data_preprocessor: Config; padding and the order of the channels are its
-            business, normalisation is that of the subclass.
-        init_cfg: As in mmengine.
+        test_cfg (dict): ``score_thr``, ``nms`` as in mmdet, and what else a subclass
+            needs.
+        data_preprocessor (dict, optional): Config; padding and the order of the
+            channels are its business, normalisation is that of the subclass. Defaults
+            to None.
+        init_cfg (dict, optional): As in mmengine. Defaults to None.
     """
 
     def __init__(
@@ -75,25 +77,30 @@ class BlackBoxDetector(BaseDetector):
         """Faces in an image.
 
         Args:
-            image: (3, H, W) float, whole numbers in [0, 255].
+            image (Tensor): (3, H, W) float, whole numbers in [0, 255].
 
         Returns:
             By descending score: ``bboxes`` (N, 4) xyxy in pixels of the image,
             ``scores`` (N,) in [0, 1], ``labels`` (N,) all zero.
         """
 
-    def predict(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample],
-                rescale: bool = True) -> list[DetDataSample]:
+    def predict(
+        self,
+        batch_inputs: Tensor,
+        batch_data_samples: list[DetDataSample],
+        rescale: bool = True,
+    ) -> list[DetDataSample]:
         """Faces in each image.
 
         Args:
-            batch_inputs: Padded images, (B, 3, H, W) float in [0, 255].
-            batch_data_samples: Their samples, with ``img_shape`` and, to rescale,
-                ``scale_factor``.
-            rescale: Whether boxes are in pixels of the original image.
+            batch_inputs (Tensor): Padded images, (B, 3, H, W) float in [0, 255].
+            batch_data_samples (list[DetDataSample]): Their samples, with ``img_shape``
+                and, to rescale, ``scale_factor``.
+            rescale (bool): Whether boxes are in pixels of the original image. Defaults
+                to True.
 
         Returns:
-            The samples, each with ``pred_instances``.
+            list[DetDataSample]: The samples, each with ``pred_instances``.
         """
         for image, sample in zip(batch_inputs, batch_data_samples, strict=True):
             height, width = sample.img_shape[:2]
@@ -102,7 +109,8 @@ class BlackBoxDetector(BaseDetector):
             found = cut_at_border(found, height, width)
             if rescale:
                 found.bboxes = found.bboxes / found.bboxes.new_tensor(
-                    sample.scale_factor).repeat(2)
+                    sample.scale_factor
+                ).repeat(2)
             sample.pred_instances = found.to(image.device)
         return batch_data_samples
 
@@ -110,25 +118,26 @@ class BlackBoxDetector(BaseDetector):
         """What is left after ``test_cfg.score_thr`` and ``test_cfg.nms``.
 
         Args:
-            boxes: (N, 4) xyxy, pixels.
-            scores: (N,) in [0, 1].
+            boxes (Tensor): (N, 4) xyxy, pixels.
+            scores (Tensor): (N,) in [0, 1].
 
         Returns:
-            By descending score.
+            InstanceData: By descending score.
         """
         above = scores >= self.test_cfg.score_thr
         found = instances_of(boxes[above], scores[above])
         if len(found) == 0:
             return found
         dets, keep = batched_nms(
-            found.bboxes, found.scores, found.labels, self.test_cfg.nms)
+            found.bboxes, found.scores, found.labels, self.test_cfg.nms
+        )
         return instances_of(dets[:, :4], dets[:, 4])
 
     def refuse(self, wanted: str) -> NoReturn:
         """Say that a black box does not give what was asked for.
 
         Args:
-            wanted: What was asked for.
+            wanted (str): What was asked for.
 
         Raises:
             NotImplementedError: Always.
@@ -136,7 +145,8 @@ class BlackBoxDetector(BaseDetector):
         raise NotImplementedError(
             f'{type(self).__name__} is a black box: it has no {wanted}. It can be '
             'evaluated, but neither trained nor attacked; optimise the patch on '
-            'another detector and evaluate it on this one')
+            'another detector and evaluate it on this one'
+        )
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: Any) -> NoReturn:
         """Black boxes have no loss.
@@ -154,8 +164,9 @@ class BlackBoxDetector(BaseDetector):
         """
         self.refuse('features')
 
-    def _forward(self, batch_inputs: Tensor, batch_data_samples: Any = None
-                 ) -> NoReturn:
+    def _forward(
+        self, batch_inputs: Tensor, batch_data_samples: Any = None
+    ) -> NoReturn:
         self.refuse('raw outputs')
 
 
@@ -163,9 +174,9 @@ def check_checkpoint(model: nn.Module, checkpoint: str | None, config: str) -> N
     """See to it that a detector has its weights from one place.
 
     Args:
-        model: A detector, also inside wrappers.
-        checkpoint: What is loaded into it, None for nothing.
-        config: Where the detector comes from, for the error.
+        model (nn.Module): A detector, also inside wrappers.
+        checkpoint (str, optional): What is loaded into it, None for nothing.
+        config (str): Where the detector comes from, for the error.
 
     Raises:
         ValueError: If a black box, which brings its weights, gets others, or another
@@ -175,7 +186,9 @@ def check_checkpoint(model: nn.Module, checkpoint: str | None, config: str) -> N
     if own and checkpoint is not None:
         raise ValueError(
             f'the detector in {config} is a black box with weights of its own: leave '
-            f'the checkpoint {checkpoint} away (in configs: checkpoint=None)')
+            f'the checkpoint {checkpoint} away (in configs: checkpoint=None)'
+        )
     if not own and checkpoint is None:
         raise ValueError(
-            f'the detector in {config} has no weights yet: name its checkpoint')
+            f'the detector in {config} has no weights yet: name its checkpoint'
+        )

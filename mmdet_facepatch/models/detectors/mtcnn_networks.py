@@ -21,14 +21,19 @@ class CascadeNetwork(nn.Module):
     Layers are named as in the files with the weights.
 
     Args:
-        trunk: Layers by name, in their order.
-        scores: Name of the layer after them that tells faces, and the layer; two
-            channels, the second one for faces.
-        boxes: Likewise of the layer that refines the box; four channels.
+        trunk (Mapping[str, nn.Module]): Layers by name, in their order.
+        scores (tuple[str, nn.Module]): Name of the layer after them that tells faces,
+            and the layer; two channels, the second one for faces.
+        boxes (tuple[str, nn.Module]): Likewise of the layer that refines the box; four
+            channels.
     """
 
-    def __init__(self, trunk: Mapping[str, nn.Module], scores: tuple[str, nn.Module],
-                 boxes: tuple[str, nn.Module]) -> None:
+    def __init__(
+        self,
+        trunk: Mapping[str, nn.Module],
+        scores: tuple[str, nn.Module],
+        boxes: tuple[str, nn.Module],
+    ) -> None:
         super().__init__()
         self.trunk = tuple(trunk)
         self.heads = (scores[0], boxes[0])
@@ -39,11 +44,11 @@ class CascadeNetwork(nn.Module):
         """Log-odds of faces and offsets of boxes.
 
         Args:
-            images: (N, 3, H, W) float, RGB, ``(value - 127.5) / 128``.
+            images (Tensor): (N, 3, H, W) float, RGB, ``(value - 127.5) / 128``.
 
         Returns:
-            (N, ...) and (N, 4, ...) float, with the positions of a convolution
-            behind, where the network is one.
+            tuple[Tensor, Tensor]: (N, ...) and (N, 4, ...) float, with the positions of
+            a convolution behind, where the network is one.
         """
         features = images
         for name in self.trunk:
@@ -52,37 +57,45 @@ class CascadeNetwork(nn.Module):
         return logits[:, 1] - logits[:, 0], offsets
 
 
-def _pool(kernel: int) -> nn.MaxPool2d:
-    return nn.MaxPool2d(kernel, 2, ceil_mode=True)
+def _convolutions(*layers: tuple[int, int, int, int]) -> dict[str, nn.Module]:
+    """Convolutions with (channels in, out, kernel, kernel of the pooling or 0)."""
+    trunk: dict[str, nn.Module] = {}
+    for number, (before, after, kernel, pool) in enumerate(layers, 1):
+        trunk[f'conv{number}'] = nn.Conv2d(before, after, kernel)
+        trunk[f'prelu{number}'] = nn.PReLU(after)
+        if pool:
+            trunk[f'pool{number}'] = nn.MaxPool2d(pool, 2, ceil_mode=True)
+    return trunk
 
 
 def proposal_network() -> CascadeNetwork:
     """P-Net: fully convolutional, windows of 12 pixels on a stride of 2."""
     return CascadeNetwork(
-        dict(conv1=nn.Conv2d(3, 10, 3), prelu1=nn.PReLU(10), pool1=_pool(2),
-             conv2=nn.Conv2d(10, 16, 3), prelu2=nn.PReLU(16),
-             conv3=nn.Conv2d(16, 32, 3), prelu3=nn.PReLU(32)),
-        ('conv4_1', nn.Conv2d(32, 2, 1)), ('conv4_2', nn.Conv2d(32, 4, 1)))
+        _convolutions((3, 10, 3, 2), (10, 16, 3, 0), (16, 32, 3, 0)),
+        ('conv4_1', nn.Conv2d(32, 2, 1)),
+        ('conv4_2', nn.Conv2d(32, 4, 1)),
+    )
 
 
 def refinement_network() -> CascadeNetwork:
     """R-Net, for crops of 24 x 24 pixels."""
+    trunk = _convolutions((3, 28, 3, 3), (28, 48, 3, 3), (48, 64, 2, 0))
+    trunk |= dict(
+        flatten=ColumnsFirst(), dense4=nn.Linear(576, 128), prelu4=nn.PReLU(128)
+    )
     return CascadeNetwork(
-        dict(conv1=nn.Conv2d(3, 28, 3), prelu1=nn.PReLU(28), pool1=_pool(3),
-             conv2=nn.Conv2d(28, 48, 3), prelu2=nn.PReLU(48), pool2=_pool(3),
-             conv3=nn.Conv2d(48, 64, 2), prelu3=nn.PReLU(64),
-             flatten=ColumnsFirst(),
-             dense4=nn.Linear(576, 128), prelu4=nn.PReLU(128)),
-        ('dense5_1', nn.Linear(128, 2)), ('dense5_2', nn.Linear(128, 4)))
+        trunk, ('dense5_1', nn.Linear(128, 2)), ('dense5_2', nn.Linear(128, 4))
+    )
 
 
 def output_network() -> CascadeNetwork:
     """O-Net, for crops of 48 x 48 pixels; without its landmarks."""
+    trunk = _convolutions(
+        (3, 32, 3, 3), (32, 64, 3, 3), (64, 64, 3, 2), (64, 128, 2, 0)
+    )
+    trunk |= dict(
+        flatten=ColumnsFirst(), dense5=nn.Linear(1152, 256), prelu5=nn.PReLU(256)
+    )
     return CascadeNetwork(
-        dict(conv1=nn.Conv2d(3, 32, 3), prelu1=nn.PReLU(32), pool1=_pool(3),
-             conv2=nn.Conv2d(32, 64, 3), prelu2=nn.PReLU(64), pool2=_pool(3),
-             conv3=nn.Conv2d(64, 64, 3), prelu3=nn.PReLU(64), pool3=_pool(2),
-             conv4=nn.Conv2d(64, 128, 2), prelu4=nn.PReLU(128),
-             flatten=ColumnsFirst(),
-             dense5=nn.Linear(1152, 256), prelu5=nn.PReLU(256)),
-        ('dense6_1', nn.Linear(256, 2)), ('dense6_2', nn.Linear(256, 4)))
+        trunk, ('dense6_1', nn.Linear(256, 2)), ('dense6_2', nn.Linear(256, 4))
+    )

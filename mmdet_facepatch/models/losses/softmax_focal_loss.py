@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 
 @weighted_loss
-def softmax_focal_loss(pred: Tensor, target: Tensor, gamma: float = 2.0,
-                       alpha: float = 0.25) -> Tensor:
+def softmax_focal_loss(
+    pred: Tensor, target: Tensor, gamma: float = 2.0, alpha: float = 0.25
+) -> Tensor:
     """``-alpha_t (1 - p_t)^gamma log(p_t)`` per sample (Lin et al. 2017, eq. 5).
 
     ``p_t`` is the softmax score of the sample's own class. mmdet's
@@ -18,14 +19,16 @@ def softmax_focal_loss(pred: Tensor, target: Tensor, gamma: float = 2.0,
     are equal where the sigmoid reads the difference of the two logits.
 
     Args:
-        pred: Logits, (N, num_classes + 1), background last.
-        target: Class of each sample, (N,) int64; num_classes is background.
-        gamma: Exponent that takes weight from what is already right.
-        alpha: Weight of the classes; the background weighs ``1 - alpha``.
+        pred (Tensor): Logits, (N, num_classes + 1), background last.
+        target (Tensor): Class of each sample, (N,) int64; num_classes is background.
+        gamma (float): Exponent that takes weight from what is already right. Defaults
+            to 2.0.
+        alpha (float): Weight of the classes; the background weighs ``1 - alpha``.
+            Defaults to 0.25.
 
     Returns:
-        Losses, (N,), before mmdet's ``weighted_loss`` weights and reduces
-        them (``weight``, ``reduction``, ``avg_factor``).
+        Tensor: Losses, (N,), before mmdet's ``weighted_loss`` weights and reduces them
+        (``weight``, ``reduction``, ``avg_factor``).
     """
     log_p = pred.log_softmax(dim=1).gather(1, target[:, None]).squeeze(1)
     background = (target == pred.shape[1] - 1).to(log_p.dtype)
@@ -46,10 +49,11 @@ class SoftmaxFocalLoss(nn.Module):
     :class:`~mmdet_facepatch.models.dense_heads.SLNHead`).
 
     Args:
-        gamma: Exponent, not negative; 0 leaves a weighted cross entropy.
-        alpha: Weight of the classes in [0, 1].
-        reduction: 'mean', 'sum' or 'none'.
-        loss_weight: Factor on the loss.
+        gamma (float): Exponent, not negative; 0 leaves a weighted cross entropy.
+            Defaults to 2.0.
+        alpha (float): Weight of the classes in [0, 1]. Defaults to 0.25.
+        reduction (str): 'mean', 'sum' or 'none'. Defaults to 'mean'.
+        loss_weight (float): Factor on the loss. Defaults to 1.0.
 
     Raises:
         ValueError: If ``gamma`` or ``alpha`` is out of its range.
@@ -58,12 +62,19 @@ class SoftmaxFocalLoss(nn.Module):
     # mmdet's heads ask a loss for this to count their output channels.
     use_sigmoid = False
 
-    def __init__(self, gamma: float = 2.0, alpha: float = 0.25,
-                 reduction: str = 'mean', loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        alpha: float = 0.25,
+        reduction: str = 'mean',
+        loss_weight: float = 1.0,
+    ) -> None:
         super().__init__()
         if gamma < 0 or not 0 <= alpha <= 1:
-            raise ValueError('SoftmaxFocalLoss: need gamma >= 0 and alpha in [0, 1], '
-                             f'got {gamma} and {alpha}')
+            raise ValueError(
+                'SoftmaxFocalLoss: need gamma >= 0 and alpha in [0, 1], '
+                f'got {gamma} and {alpha}'
+            )
         self.gamma = gamma
         self.alpha = alpha
         self.reduction = reduction
@@ -80,16 +91,25 @@ class SoftmaxFocalLoss(nn.Module):
         """Compute the loss.
 
         Args:
-            pred: Logits, (N, num_classes + 1), background last.
-            target: Classes, (N,) int64.
-            weight: Weights of the samples, (N,), or None.
-            avg_factor: Divisor of the mean in place of N.
-            reduction_override: Reduction in place of the module's own.
+            pred (Tensor): Logits, (N, num_classes + 1), background last.
+            target (Tensor): Classes, (N,) int64.
+            weight (Tensor, optional): Weights of the samples, (N,), or None. Defaults
+                to None.
+            avg_factor (float, optional): Divisor of the mean in place of N. Defaults to
+                None.
+            reduction_override (str, optional): Reduction in place of the module's own.
+                Defaults to None.
 
         Returns:
-            A scalar, or (N,) with the reduction 'none'.
+            Tensor: A scalar, or (N,) with the reduction 'none'.
         """
         loss = softmax_focal_loss(
-            pred, target, weight, gamma=self.gamma, alpha=self.alpha,
-            reduction=reduction_override or self.reduction, avg_factor=avg_factor)
+            pred,
+            target,
+            weight,
+            gamma=self.gamma,
+            alpha=self.alpha,
+            reduction=reduction_override or self.reduction,
+            avg_factor=avg_factor,
+        )
         return self.loss_weight * loss

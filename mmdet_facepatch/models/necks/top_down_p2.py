@@ -21,10 +21,11 @@ class TopDownP2(BaseModule):
     levels, as FPN has them, since no head would read those.
 
     Args:
-        in_channels: Channels of the input maps, finest first.
-        out_channels: Channels of the lateral maps and of the output. The
-            paper uses 256.
-        init_cfg: Initialisation config, as in mmengine.
+        in_channels (Sequence[int]): Channels of the input maps, finest first.
+        out_channels (int): Channels of the lateral maps and of the output. The paper
+            uses 256. Defaults to 256.
+        init_cfg (dict | list[dict], optional): Initialisation config, as in mmengine.
+            Defaults to None.
     """
 
     def __init__(
@@ -37,21 +38,24 @@ class TopDownP2(BaseModule):
             init_cfg = dict(type='Xavier', layer='Conv2d', distribution='uniform')
         super().__init__(init_cfg)
         if not in_channels:
-            raise ValueError('TopDownP2: in_channels is empty; name the channels '
-                             'of at least one backbone map')
+            raise ValueError(
+                'TopDownP2: in_channels is empty; name the channels '
+                'of at least one backbone map'
+            )
         self.in_channels = list(in_channels)
         self.out_channels = out_channels
         self.lateral_convs = nn.ModuleList(
-            nn.Conv2d(channels, out_channels, 1) for channels in in_channels)
+            nn.Conv2d(channels, out_channels, 1) for channels in in_channels
+        )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
         """Fuse the maps.
 
         Args:
-            inputs: Maps of shape (B, C_i, H_i, W_i), finest first.
+            inputs (Sequence[Tensor]): Maps of shape (B, C_i, H_i, W_i), finest first.
 
         Returns:
-            One map of shape (B, out_channels, H_0, W_0), in a tuple, as
+            tuple[Tensor]: One map of shape (B, out_channels, H_0, W_0), in a tuple, as
             mmdet's heads expect.
 
         Raises:
@@ -60,12 +64,12 @@ class TopDownP2(BaseModule):
         if len(inputs) != len(self.in_channels):
             raise ValueError(
                 f'TopDownP2: got {len(inputs)} maps for {len(self.in_channels)} '
-                "in_channels; check the backbone's out_indices")
+                "in_channels; check the backbone's out_indices"
+            )
         fused = self.lateral_convs[-1](inputs[-1])
-        for conv, finer in zip(self.lateral_convs[-2::-1], inputs[-2::-1],
-                               strict=True):
+        for conv, finer in zip(self.lateral_convs[-2::-1], inputs[-2::-1], strict=True):
             upsampled = F.interpolate(
-                fused, size=finer.shape[-2:], mode='bilinear',
-                align_corners=False)
+                fused, size=finer.shape[-2:], mode='bilinear', align_corners=False
+            )
             fused = conv(finer) + upsampled
-        return (fused, )
+        return (fused,)

@@ -17,11 +17,11 @@ def scale_groups(priors: Tensor, scales: Sequence[float]) -> Tensor:
     """Group of each prior: the scale nearest to ``sqrt(area)`` in octaves.
 
     Args:
-        priors: (A, 4) float xyxy, pixels.
-        scales: Sides of the anchor scales, pixels, all positive.
+        priors (Tensor): (A, 4) float xyxy, pixels.
+        scales (Sequence[float]): Sides of the anchor scales, pixels, all positive.
 
     Returns:
-        Index into ``scales``, (A,) int64.
+        Tensor: Index into ``scales``, (A,) int64.
     """
     wh = (priors[:, 2:] - priors[:, :2]).clamp(min=1e-6)
     octave = wh.log2().mean(dim=1)
@@ -29,7 +29,7 @@ def scale_groups(priors: Tensor, scales: Sequence[float]) -> Tensor:
     return (octave[:, None] - centers.log2()).abs().argmin(dim=1)
 
 
-def _random_subset(candidates: Tensor, size: int) -> Tensor:
+def _random_choice(candidates: Tensor, size: int) -> Tensor:
     """Up to ``size`` of the indices ``candidates``, uniformly, in any order."""
     if len(candidates) <= size:
         return candidates
@@ -52,25 +52,24 @@ def group_sample(
     A group that has fewer candidates than that contributes all it has.
 
     Args:
-        gt_inds: mmdet's assignment, (A,) int64: -1 ignored, 0 negative,
-            1 + index of the face for positives.
-        groups: Group of each prior, (A,) int64 in [0, num_groups).
-        num_groups: Number of groups.
-        num_per_group: Samples that each group contributes.
-        pos_fraction: Share of positives in a group, 0.25 for 1 : 3.
+        gt_inds (Tensor): mmdet's assignment, (A,) int64: -1 ignored, 0 negative, 1 +
+            index of the face for positives.
+        groups (Tensor): Group of each prior, (A,) int64 in [0, num_groups).
+        num_groups (int): Number of groups.
+        num_per_group (int): Samples that each group contributes.
+        pos_fraction (float): Share of positives in a group, 0.25 for 1 : 3.
 
     Returns:
-        A copy of ``gt_inds`` with -1 for everything that was not sampled.
+        Tensor: A copy of ``gt_inds`` with -1 for everything that was not sampled.
     """
     sampled = torch.full_like(gt_inds, -1)
     max_pos = int(num_per_group * pos_fraction)
     for group in range(num_groups):
         inside = groups == group
-        pos = _random_subset(
-            torch.nonzero(inside & (gt_inds > 0)).squeeze(1), max_pos)
-        neg = _random_subset(
-            torch.nonzero(inside & (gt_inds == 0)).squeeze(1),
-            num_per_group - len(pos))
+        pos = _random_choice(torch.nonzero(inside & (gt_inds > 0)).squeeze(1), max_pos)
+        neg = _random_choice(
+            torch.nonzero(inside & (gt_inds == 0)).squeeze(1), num_per_group - len(pos)
+        )
         sampled[pos] = gt_inds[pos]
         sampled[neg] = 0
     return sampled
@@ -95,16 +94,18 @@ class GroupSamplingAssigner(BaseAssigner):
        are marked -1, which mmdet's heads leave out of the loss.
 
     Args:
-        scales: Anchor sides in pixels; one group each.
-        pos_iou_thr: IoU above which an anchor is positive.
-        neg_iou_thr: IoU below which an anchor is negative.
-        match_low_quality: Keep the best anchor of every face. Default off,
-            as the paper does not mention it.
-        num_per_group: Samples from each group and image. The paper does not
-            say; 512 makes 2,048 an image with four scales.
-        pos_fraction: Largest share of positives; 0.25 is 1 : 3.
-        ignore_iof_thr: Share of an anchor that must lie in an ignored box
-            for it to be left out, below 1; negative for none, as in mmdet.
+        scales (Sequence[float]): Anchor sides in pixels; one group each. Defaults to
+            (16, 32, 64, 128).
+        pos_iou_thr (float): IoU above which an anchor is positive. Defaults to 0.6.
+        neg_iou_thr (float): IoU below which an anchor is negative. Defaults to 0.4.
+        match_low_quality (bool): Keep the best anchor of every face. Default off, as
+            the paper does not mention it.
+        num_per_group (int): Samples from each group and image. The paper does not say;
+            512 makes 2,048 an image with four scales. Defaults to 512.
+        pos_fraction (float): Largest share of positives; 0.25 is 1 : 3. Defaults to
+            0.25.
+        ignore_iof_thr (float): Share of an anchor that must lie in an ignored box for
+            it to be left out, below 1; negative for none, as in mmdet. Defaults to 0.5.
 
     Raises:
         ValueError: If a threshold, count or scale is out of its range.
@@ -121,19 +122,25 @@ class GroupSamplingAssigner(BaseAssigner):
         ignore_iof_thr: float = 0.5,
     ) -> None:
         if not scales or min(scales) <= 0:
-            raise ValueError('GroupSamplingAssigner: scales must be positive '
-                             f'sides in pixels, got {scales}')
+            raise ValueError(
+                'GroupSamplingAssigner: scales must be positive '
+                f'sides in pixels, got {scales}'
+            )
         if not 0 <= neg_iou_thr <= pos_iou_thr <= 1:
             raise ValueError(
                 'GroupSamplingAssigner: need 0 <= neg_iou_thr <= pos_iou_thr <= 1, '
-                f'got {neg_iou_thr} and {pos_iou_thr}')
+                f'got {neg_iou_thr} and {pos_iou_thr}'
+            )
         if ignore_iof_thr >= 1:
-            raise ValueError('GroupSamplingAssigner: ignore_iof_thr must be below 1, '
-                             f'got {ignore_iof_thr}')
+            raise ValueError(
+                'GroupSamplingAssigner: ignore_iof_thr must be below 1, '
+                f'got {ignore_iof_thr}'
+            )
         if num_per_group < 1 or not 0 < pos_fraction <= 1:
             raise ValueError(
                 'GroupSamplingAssigner: need num_per_group >= 1 and '
-                f'0 < pos_fraction <= 1, got {num_per_group} and {pos_fraction}')
+                f'0 < pos_fraction <= 1, got {num_per_group} and {pos_fraction}'
+            )
         self.scales = tuple(scales)
         self.pos_iou_thr = pos_iou_thr
         self.neg_iou_thr = neg_iou_thr
@@ -151,12 +158,14 @@ class GroupSamplingAssigner(BaseAssigner):
         """Steps 1 to 4, without randomness.
 
         Args:
-            priors: (A, 4) float xyxy, pixels.
-            faces: (G, 4) float xyxy, pixels.
-            ignored: Boxes that are neither face nor background, (I, 4).
+            priors (Tensor): (A, 4) float xyxy, pixels.
+            faces (Tensor): (G, 4) float xyxy, pixels.
+            ignored (Tensor, optional): Boxes that are neither face nor background, (I,
+                4). Defaults to None.
 
         Returns:
-            ``gt_inds`` (A,) int64 as in mmdet, and the best IoU (A,) float.
+            tuple[Tensor, Tensor]: ``gt_inds`` (A,) int64 as in mmdet, and the best IoU
+            (A,) float.
         """
         overlaps, index = best_overlaps(priors, faces)
         gt_inds = torch.full_like(index, -1)
@@ -172,7 +181,8 @@ class GroupSamplingAssigner(BaseAssigner):
             free = (iou > 0) & ~positive[best]
             # The last, said so: an index that occurs twice has no order on a GPU.
             gt_inds.scatter_reduce_(
-                0, best[free], torch.nonzero(free).squeeze(1) + 1, 'amax')
+                0, best[free], torch.nonzero(free).squeeze(1) + 1, 'amax'
+            )
         return gt_inds, overlaps
 
     @torch.no_grad()
@@ -186,20 +196,26 @@ class GroupSamplingAssigner(BaseAssigner):
         """Match and sample the priors of one image.
 
         Args:
-            pred_instances: With ``priors`` (A, 4) float xyxy, pixels.
-            gt_instances: With ``bboxes`` (G, 4) and ``labels`` (G,).
-            gt_instances_ignore: With ``bboxes`` (I, 4), or None.
+            pred_instances (InstanceData): With ``priors`` (A, 4) float xyxy, pixels.
+            gt_instances (InstanceData): With ``bboxes`` (G, 4) and ``labels`` (G,).
+            gt_instances_ignore (InstanceData, optional): With ``bboxes`` (I, 4), or
+                None. Defaults to None.
 
         Returns:
-            mmdet's result: ``gt_inds`` -1 for unsampled and ignored priors.
+            AssignResult: mmdet's result: ``gt_inds`` -1 for unsampled and ignored
+            priors.
         """
         priors = pred_instances.priors
         faces = gt_instances.bboxes
         ignored = None if gt_instances_ignore is None else gt_instances_ignore.bboxes
         gt_inds, overlaps = self.match(priors, faces, ignored)
         gt_inds = group_sample(
-            gt_inds, scale_groups(priors, self.scales), len(self.scales),
-            self.num_per_group, self.pos_fraction)
+            gt_inds,
+            scale_groups(priors, self.scales),
+            len(self.scales),
+            self.num_per_group,
+            self.pos_fraction,
+        )
         labels = torch.full_like(gt_inds, -1)
         positive = gt_inds > 0
         labels[positive] = gt_instances.labels[gt_inds[positive] - 1]

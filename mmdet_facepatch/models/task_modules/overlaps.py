@@ -32,9 +32,9 @@ class _SizeClass:
     """Priors whose longer sides are within a factor of two.
 
     Attributes:
-        code: What precedes the tile in a key.
-        tile: Side of the tiles, pixels.
-        low, high: Smallest and largest (width, height), (2,) float64.
+        code (int): What precedes the tile in a key.
+        tile (float): Side of the tiles, pixels.
+        low, high (Tensor): Smallest and largest (width, height), (2,) float64.
     """
 
     code: int
@@ -48,11 +48,11 @@ class _TileIndex:
     """Priors in the order of their keys: size class, tile row, tile column.
 
     Attributes:
-        order: Index of the prior at each place, (A,) int64.
-        keys: Its key, (A,) int64, ascending.
-        origin: Upper left corner of all tiles, (2,) float64 xy.
-        columns, rows: Number of tiles in a row of keys, and of rows.
-        classes: Those that have priors.
+        order (Tensor): Index of the prior at each place, (A,) int64.
+        keys (Tensor): Its key, (A,) int64, ascending.
+        origin (Tensor): Upper left corner of all tiles, (2,) float64 xy.
+        columns, rows (int): Number of tiles in a row of keys, and of rows.
+        classes (list[_SizeClass]): Those that have priors.
     """
 
     order: Tensor
@@ -78,17 +78,23 @@ def _tile_index(priors: Tensor) -> _TileIndex:
     tiles = (exponents.double().exp2() / TILES_PER_SIZE).clamp(min=MIN_TILE)
     origin = centers.amin(dim=0)
     columns, rows = (
-        ((centers.amax(dim=0) - origin) / MIN_TILE).floor().long() + 2).tolist()
+        ((centers.amax(dim=0) - origin) / MIN_TILE).floor().long() + 2
+    ).tolist()
     x, y = ((centers - origin) / tiles[:, None]).floor().long().unbind(dim=1)
     keys, order = ((exponents * rows + y) * columns + x).sort()
-    edges = torch.searchsorted(keys, torch.cat([present, present[-1:] + 1])
-                               * rows * columns).tolist()
+    edges = torch.searchsorted(
+        keys, torch.cat([present, present[-1:] + 1]) * rows * columns
+    ).tolist()
     sides = sides[order]
     classes = [
-        _SizeClass(code, max(2.0**code / TILES_PER_SIZE, MIN_TILE),
-                   sides[first:end].amin(dim=0), sides[first:end].amax(dim=0))
-        for code, first, end in zip(
-            present.tolist(), edges, edges[1:], strict=False)]
+        _SizeClass(
+            code,
+            max(2.0**code / TILES_PER_SIZE, MIN_TILE),
+            sides[first:end].amin(dim=0),
+            sides[first:end].amax(dim=0),
+        )
+        for code, first, end in zip(present.tolist(), edges, edges[1:], strict=False)
+    ]
     return _TileIndex(order, keys, origin, columns, rows, classes)
 
 
@@ -101,12 +107,12 @@ def _reach(sides: Tensor, low: Tensor, high: Tensor, above: float) -> Tensor:
     beyond as long as t < 1/2. Likewise for heights.
 
     Args:
-        sides: (G, 2) float64 widths and heights of boxes.
-        low, high: Smallest and largest width and height of priors, (2,).
-        above: The bound t, in [0, 1).
+        sides (Tensor): (G, 2) float64 widths and heights of boxes.
+        low, high (Tensor): Smallest and largest width and height of priors, (2,).
+        above (float): The bound t, in [0, 1).
 
     Returns:
-        (G, 2) float64, pixels; negative where no prior can reach the IoU.
+        Tensor: (G, 2) float64, pixels; negative where no prior can reach the IoU.
     """
     fit = (above * sides <= high) & (above * low <= sides)
     widest = torch.minimum(high, sides / above) if above else high.expand_as(sides)
@@ -116,12 +122,14 @@ def _reach(sides: Tensor, low: Tensor, high: Tensor, above: float) -> Tensor:
     return torch.where(fit, reach, -1.0)
 
 
-def _stretches(index: _TileIndex, boxes: Tensor, above: float
-               ) -> tuple[Tensor, Tensor, Tensor]:
+def _stretches(
+    index: _TileIndex, boxes: Tensor, above: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Stretches of the sorted priors that may overlap each box.
 
     Returns:
-        Box (S,), ascending; first place in the order (S,); length (S,); int64.
+        tuple[Tensor, Tensor, Tensor]: Box (S,), ascending; first place in the order
+        (S,); length (S,); int64.
     """
     centers, sides = _centers_and_sides(boxes)
     found = []
@@ -148,16 +156,17 @@ def _stretches(index: _TileIndex, boxes: Tensor, above: float
     return box[some], start[some], length[some]
 
 
-def near_pairs(priors: Tensor, boxes: Tensor, above: float = 0.0,
-               max_pairs: int = MAX_PAIRS) -> Iterator[tuple[Tensor, Tensor]]:
+def near_pairs(
+    priors: Tensor, boxes: Tensor, above: float = 0.0, max_pairs: int = MAX_PAIRS
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Pairs of priors and boxes among which are all whose IoU exceeds a bound.
 
     Args:
-        priors: (A, 4) float xyxy, pixels. The many of the two.
-        boxes: (G, 4) float xyxy, pixels.
-        above: The bound, in [0, 1).
-        max_pairs: About how many pairs come at one time; a stretch of one row of
-            tiles is not cut.
+        priors (Tensor): (A, 4) float xyxy, pixels. The many of the two.
+        boxes (Tensor): (G, 4) float xyxy, pixels.
+        above (float): The bound, in [0, 1). Defaults to 0.0.
+        max_pairs (int): About how many pairs come at one time; a stretch of one row of
+            tiles is not cut. Defaults to MAX_PAIRS.
 
     Yields:
         Indices of priors and of boxes, each (P,) int64; boxes ascend within and
@@ -175,13 +184,15 @@ def near_pairs(priors: Tensor, boxes: Tensor, above: float = 0.0,
         part = slice(first, last)
         which = torch.repeat_interleave(length[part])
         place = torch.arange(len(which), device=which.device)
-        place += (start[part] - (ends[part] - length[part]) + (
-            ends[first] - length[first]))[which]
+        place += (
+            start[part] - (ends[part] - length[part]) + (ends[first] - length[first])
+        )[which]
         yield index.order[place], box[part][which]
 
 
-def _keep_best(best: Tensor, index: Tensor, overlaps: Tensor, own: Tensor,
-               other: Tensor) -> tuple[Tensor, Tensor]:
+def _keep_best(
+    best: Tensor, index: Tensor, overlaps: Tensor, own: Tensor, other: Tensor
+) -> tuple[Tensor, Tensor]:
     """Update the best overlap and its partner, the lowest partner on ties."""
     new = best.scatter_reduce(0, own, overlaps, 'amax')
     wins = (overlaps == new[own]) & (overlaps > best[own])
@@ -204,20 +215,23 @@ def best_overlaps(
     that grow with the pairs that meet. Selecting gives no gradient.
 
     Args:
-        priors: (A, 4) float xyxy, pixels.
-        boxes: (G, 4) float xyxy, pixels; G may be 0.
-        mode: 'iou', or 'iof' for the intersection over the prior's area.
-        above: Where only IoUs above this matter: results up to it may then be
-            lower than they are. Not used with 'iof'.
-        max_pairs: About how many pairs are computed at one time.
+        priors (Tensor): (A, 4) float xyxy, pixels.
+        boxes (Tensor): (G, 4) float xyxy, pixels; G may be 0.
+        mode (str): 'iou', or 'iof' for the intersection over the prior's area. Defaults
+            to 'iou'.
+        above (float): Where only IoUs above this matter: results up to it may then be
+            lower than they are. Not used with 'iof'. Defaults to 0.0.
+        max_pairs (int): About how many pairs are computed at one time. Defaults to
+            MAX_PAIRS.
 
     Returns:
-        Best overlap, (A,) float in [0, 1], zero without boxes; and the index
-        of the box that has it, (A,) int64, the first on ties, -1 without
+        tuple[Tensor, Tensor]: Best overlap, (A,) float in [0, 1], zero without boxes;
+        and the index of the box that has it, (A,) int64, the first on ties, -1 without
         boxes.
     """
     best = priors.new_zeros(
-        len(priors), dtype=torch.promote_types(priors.dtype, boxes.dtype))
+        len(priors), dtype=torch.promote_types(priors.dtype, boxes.dtype)
+    )
     index = torch.full_like(best, 0 if len(boxes) else -1, dtype=torch.long)
     bound = above if mode == 'iou' else 0.0
     for prior, box in near_pairs(priors, boxes, bound, max_pairs):
@@ -235,16 +249,18 @@ def best_priors(
     """Prior that overlaps each box most: :func:`best_overlaps` turned round.
 
     Args:
-        priors: (A, 4) float xyxy, pixels.
-        boxes: (G, 4) float xyxy, pixels.
-        max_pairs: About how many pairs are computed at one time.
+        priors (Tensor): (A, 4) float xyxy, pixels.
+        boxes (Tensor): (G, 4) float xyxy, pixels.
+        max_pairs (int): About how many pairs are computed at one time. Defaults to
+            MAX_PAIRS.
 
     Returns:
-        Best IoU (G,) float in [0, 1] and index of the prior (G,) int64, the first
-        on ties, -1 without priors.
+        tuple[Tensor, Tensor]: Best IoU (G,) float in [0, 1] and index of the prior (G,)
+        int64, the first on ties, -1 without priors.
     """
     best = boxes.new_zeros(
-        len(boxes), dtype=torch.promote_types(priors.dtype, boxes.dtype))
+        len(boxes), dtype=torch.promote_types(priors.dtype, boxes.dtype)
+    )
     index = torch.full_like(best, 0 if len(priors) else -1, dtype=torch.long)
     for prior, box in near_pairs(priors, boxes, max_pairs=max_pairs):
         overlaps = bbox_overlaps(boxes[box], priors[prior], is_aligned=True)

@@ -29,14 +29,13 @@ class PyramidTTA(DetTTAModel):
     flipped.
 
     Args:
-        tta_cfg: ``nms`` as in mmdet's ``test_cfg``, and optionally
-            ``max_per_img``; without it there is no cap, as the WIDER FACE
-            protocol wants it (one image has 709 faces).
+        tta_cfg: ``nms`` as in mmdet's ``test_cfg``, and optionally ``max_per_img``;
+            without it there is no cap, as the WIDER FACE protocol wants it (one image
+            has 709 faces).
         **kwargs: As in :class:`mmengine.model.BaseTTAModel`.
     """
 
-    def _merge_single_sample(
-            self, data_samples: list[DetDataSample]) -> DetDataSample:
+    def _merge_single_sample(self, data_samples: list[DetDataSample]) -> DetDataSample:
         views = []
         for sample in data_samples:
             view = sample.pred_instances.clone()
@@ -47,11 +46,12 @@ class PyramidTTA(DetTTAModel):
         merged = InstanceData.cat(views)
         if len(merged):
             dets, keep = batched_nms(
-                merged.bboxes, merged.scores, merged.labels, self.tta_cfg['nms'])
+                merged.bboxes, merged.scores, merged.labels, self.tta_cfg['nms']
+            )
             merged = merged[keep]
             # soft-NMS changes the scores.
             merged.scores = dets[:, -1]
-            merged = merged[:self.tta_cfg.get('max_per_img')]
+            merged = merged[: self.tta_cfg.get('max_per_img')]
         result = data_samples[0]
         result.pred_instances = merged
         return result

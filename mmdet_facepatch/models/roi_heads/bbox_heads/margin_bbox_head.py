@@ -11,7 +11,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ...dense_heads.margins import log_odds, refuse_custom_cls_channels
+from ...dense_heads.margins import class_margins, refuse_custom_cls_channels
 
 
 @MODELS.register_module()
@@ -23,8 +23,8 @@ class Shared2FCMarginBBoxHead(Shared2FCBBoxHead):
     lowers scores (soft-NMS) leaves the margins alone.
 
     Args:
-        *args: As in :class:`mmdet.models.Shared2FCBBoxHead`.
-        **kwargs: As there.
+        *args (Any): As in :class:`mmdet.models.Shared2FCBBoxHead`.
+        **kwargs (Any): As there.
 
     Raises:
         ValueError: For a ``loss_cls`` with class channels of its own.
@@ -45,37 +45,36 @@ class Shared2FCMarginBBoxHead(Shared2FCBBoxHead):
     ) -> InstanceData:
         """Detections of one image, each with its log-odds as ``margins``.
 
-        Args:
-            roi: Proposals, (R, 5): index in the batch, then xyxy in pixels of
-                the network input.
-            cls_score: Class logits, (R, C + 1), background last.
-            bbox_pred: Box deltas, (R, C * 4) or, class-agnostic, (R, 4); None
-                keeps the proposals.
-            img_meta: Meta with ``img_shape`` and, to rescale, ``scale_factor``.
-            rescale: Return boxes in pixels of the original image.
-            rcnn_test_cfg: ``score_thr``, ``nms`` and ``max_per_img``; None
-                skips them.
+        As :meth:`mmdet.models.BBoxHead._predict_by_feat_single`.
 
         Returns:
-            ``bboxes`` (N, 4), ``scores`` (N,) in [0, 1], ``margins`` (N,)
-            unbounded and ``labels`` (N,). Without ``rcnn_test_cfg``, of each
-            proposal ``bboxes`` as ``bbox_pred``, ``scores`` (R, C + 1) and
-            ``margins`` (R, C).
+            InstanceData: ``bboxes`` (N, 4), ``scores`` (N,) in [0, 1], ``margins`` (N,)
+            unbounded and ``labels`` (N,). Without ``rcnn_test_cfg``, of each proposal
+            ``bboxes`` as ``bbox_pred``, ``scores`` (R, C + 1) and ``margins`` (R, C).
         """
         # mmdet keeps no trace of which logits a detection came from, but without
         # a test config it returns one row per proposal.
         results = super()._predict_by_feat_single(
-            roi, cls_score, bbox_pred, img_meta, rescale=rescale)
-        results.margins = log_odds(cls_score)
+            roi, cls_score, bbox_pred, img_meta, rescale=rescale
+        )
+        results.margins = class_margins(cls_score, use_sigmoid=False)
         return results if rcnn_test_cfg is None else _suppress(results, rcnn_test_cfg)
 
 
 def _suppress(results: InstanceData, cfg: ConfigDict) -> InstanceData:
     """Detections above the threshold after NMS, from one row per proposal."""
     dets, labels, keep = multiclass_nms(
-        results.bboxes, results.scores, cfg.score_thr, cfg.nms, cfg.max_per_img,
-        return_inds=True)
+        results.bboxes,
+        results.scores,
+        cfg.score_thr,
+        cfg.nms,
+        cfg.max_per_img,
+        return_inds=True,
+    )
     return InstanceData(
-        bboxes=dets[:, :-1], scores=dets[:, -1], labels=labels,
+        bboxes=dets[:, :-1],
+        scores=dets[:, -1],
+        labels=labels,
         # Indices count pairs of proposal and class.
-        margins=results.margins.flatten()[keep])
+        margins=results.margins.flatten()[keep],
+    )

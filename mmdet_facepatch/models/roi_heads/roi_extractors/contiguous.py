@@ -24,19 +24,26 @@ class ContiguousSingleRoIExtractor(SingleRoIExtractor):
     those of :class:`mmdet.models.SingleRoIExtractor`.
     """
 
-    def forward(self, feats: Sequence[Tensor], rois: Tensor,
-                roi_scale_factor: float | None = None) -> Tensor:
+    def forward(
+        self,
+        feats: Sequence[Tensor],
+        rois: Tensor,
+        roi_scale_factor: float | None = None,
+    ) -> Tensor:
         """Pool the features of regions.
 
         Args:
-            feats: Level maps, each (B, C, H_l, W_l) float, in any memory format.
-            rois: (n, 5) float: image of the batch, then xyxy in pixels.
-            roi_scale_factor: Factor on the regions' sides, or None.
+            feats (Sequence[Tensor]): Level maps, each (B, C, H_l, W_l) float, in any
+                memory format.
+            rois (Tensor): (n, 5) float: image of the batch, then xyxy in pixels.
+            roi_scale_factor (float, optional): Factor on the regions' sides, or None.
+                Defaults to None.
 
         Returns:
-            (n, C, output height, output width) float, float32 under AMP.
+            Tensor: (n, C, output height, output width) float, float32 under AMP.
         """
         contiguous = tuple(
             (level.float() if level.dtype in HALF else level).contiguous()
-            for level in feats)
+            for level in feats
+        )
         return super().forward(contiguous, rois, roi_scale_factor)

@@ -1,0 +1,1 @@
+"""Damaged inputs by kind; ``.dev_scripts/damage_drill.py`` tries them."""

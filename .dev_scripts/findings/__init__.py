@@ -1,0 +1,1 @@
+"""What finished experiments say of the paper's findings, and RESULTS.md."""

@@ -1,0 +1,386 @@
+"""RESULTS.md, from the results that are kept with the repository."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmdet_facepatch.experiments import ExperimentIndex, RunStore
+from mmdet_facepatch.experiments.finish import AREAS, SUBSETS
+from mmdet_facepatch.experiments.records import read_record
+from mmdet_facepatch.experiments.store import EXPERIMENTS
+from mmdet_facepatch.experiments.tables import (
+    budget_of_attacks,
+    experiment_tables,
+    number,
+    pair,
+)
+from mmdet_facepatch.utils.json_files import read_json
+from mmdet_facepatch.utils.tables import markdown_table
+
+from .judge import findings_blocks
+
+# Images of WIDER FACE's validation set: fewer are a part of it.
+WHOLE_VALIDATION = 3226
+# Folders of the configs whose results are shown, run by tools/experiment.py.
+CONFIGS = ('experiments', 'transfer')
+ZOO = Path('mmdet_facepatch/zoo')
+# Columns of a detector's clean numbers.
+_CLEAN_HEADS = (
+    *(f'AP {subset}' for subset in SUBSETS),
+    'delta 0.99',
+    'calibrated delta',
+    'at it',
+    *AREAS,
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A kept experiment: its name, the file of its index, and what is in it."""
+
+    name: str
+    path: Path
+    index: ExperimentIndex
+
+    @property
+    def pictures(self) -> list[Path]:
+        """PNG files beside the index."""
+        return sorted(self.path.with_suffix('').glob('*.png'))
+
+
+def read_experiments(results: str | Path) -> list[Experiment]:
+    """All kept experiments, tables before figures, table2 before table10.
+
+    Args:
+        results (str | Path): As ``.results``.
+    """
+    paths = sorted(
+        (Path(results) / EXPERIMENTS).glob('*.json'), key=lambda p: _natural(p.stem)
+    )
+    return [
+        Experiment(path.stem, path, read_record(path, ExperimentIndex))
+        for path in paths
+    ]
+
+
+def results_page(results: str | Path, root: str | Path, folder: str | Path) -> str:
+    """The whole of RESULTS.md.
+
+    Args:
+        results (str | Path): As ``.results``.
+        root (str | Path): Folder of the repository, with ``configs/`` and the
+            detectors' cards.
+        folder (str | Path): Where the page will be; links are relative to it.
+
+    Returns:
+        str: Markdown with a newline at the end. The same results give the same text.
+    """
+    kept, place, base = Path(results), Path(folder), Path(root)
+    store = RunStore.default(kept, kept)
+    experiments = read_experiments(kept)
+    parts = ['# Results', *_header(experiments)]
+    for path in sorted(kept.glob('*.json')):
+        parts += _findings(path, place)
+    for experiment in experiments:
+        parts += _experiment(experiment, store, place)
+    for path in sorted(kept.glob('*/face_likeness.json')):
+        parts += _face_likeness(path, place)
+    parts += _detectors(experiments, store, base, place)
+    parts += _published_models(base, place)
+    parts += _not_run(experiments, base)
+    return '\n\n'.join(parts) + '\n'
+
+
+def _natural(name: str) -> list[tuple[str, int]]:
+    named = re.sub('^table', '\0', name)
+    return [
+        (text, int(digits or 0))
+        for text, digits in re.findall(r'(\D*)(\d*)', named)
+        if text or digits
+    ]
+
+
+def _header(experiments: Sequence[Experiment]) -> list[str]:
+    """What the numbers are of, as the results themselves say it."""
+    parts = [
+        'Written by `python .dev_scripts/write_results.py` from the JSON files in '
+        '`.results`, none of it by hand. Each section names the command that makes it '
+        'anew, and its JSON file: of an experiment the digests of its runs, whose '
+        'numbers, versions and digests of detector, data and patch are in '
+        '`.results/runs`.'
+    ]
+    data = [one.index.data_sets for one in experiments if one.index.data_sets]
+    lines = []
+    for reported in _distinct(sets.get('reported') for sets in data):
+        lines.append(f'- Reported on: {_described(reported)}.{_caution(reported)}')
+    for optimised in _distinct(sets.get('optimised') for sets in data):
+        lines.append(f'- Patches optimised on: {_described(optimised)}.')
+    trained: dict[str, list[str]] = {}
+    for sets in data:
+        for name, described in (sets.get('detectors') or {}).items():
+            if described:
+                names = trained.setdefault(_described(described), [])
+                names += [name] if name not in names else []
+    lines += [
+        f'- Detectors {", ".join(names)} trained on: {text}.'
+        for text, names in trained.items()
+    ]
+    return [*parts, '\n'.join(lines)] if lines else parts
+
+
+def _distinct(items: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
+    for item in items:
+        if item and item not in found:
+            found.append(item)
+    return found
+
+
+def _described(data: Mapping[str, Any]) -> str:
+    source = data.get('annotation') or data['type']
+    events = ''
+    if data.get('num_events'):
+        named = data.get('events')
+        count = data['num_events']
+        events = f', {count} event{"s" if count > 1 else ""}' + (
+            f' ({", ".join(named)})' if named else ''
+        )
+    return (
+        f'{data["images"]:,} images with {data["faces"]:,} faces of `{source}`{events}'
+    )
+
+
+def _caution(reported: Mapping[str, Any]) -> str:
+    if reported['type'] == 'WiderFaceDataset' and (
+        reported['images'] >= WHOLE_VALIDATION
+    ):
+        return ''
+    return (
+        f" These are not WIDER FACE's {WHOLE_VALIDATION:,} validation images: the "
+        "numbers are not comparable with published ones, and the paper's stand "
+        'beside them to compare orders and directions only.'
+    )
+
+
+def _section(
+    title: str,
+    command: str | None,
+    blocks: Iterable[str],
+    pictures: Iterable[Path],
+    source: Path,
+    place: Path,
+) -> list[str]:
+    link = _link(source, place)
+    return [
+        f'## {title}',
+        *([f'```bash\n{command}\n```'] if command else []),
+        *blocks,
+        *(f'![{title}: {path.stem}]({_link(path, place)})' for path in pictures),
+        f'Data: [{link}]({link})',
+    ]
+
+
+def _link(path: Path, place: Path) -> str:
+    return Path(os.path.relpath(path, place)).as_posix()
+
+
+def _folded(summary: str, blocks: Iterable[str]) -> str:
+    """Blocks that a reader opens."""
+    return '\n\n'.join(
+        [f'<details>\n<summary>{summary}</summary>', *blocks, '</details>']
+    )
+
+
+def _findings(path: Path, place: Path) -> list[str]:
+    """Claims with their verdicts; all checks, folded."""
+    content = read_json(path)
+    summary, *checks = findings_blocks(content)
+    blocks = [
+        'Differences are paired: both detections on the same resampled images; 95 % '
+        'intervals in brackets. A check *agrees* if its whole interval is as claimed.',
+        summary,
+        _folded('Every check', checks),
+    ]
+    return _section(content['title'], content['command'], blocks, (), path, place)
+
+
+def _experiment(experiment: Experiment, store: RunStore, place: Path) -> list[str]:
+    """Tables in the paper's layout, and the budget."""
+    index = experiment.index
+    done = sum(store.finished(entry.evaluation) for entry in index.entries)
+    count = len(index.entries)
+    remark = f'{done} of {count} entries have been run; the others have dashes.'
+    blocks = [
+        *([] if done == count else [remark]),
+        *experiment_tables(index, store),
+        *budget_of_attacks(index, store),
+    ]
+    return _section(
+        index.title, index.command, blocks, experiment.pictures, experiment.path, place
+    )
+
+
+def _face_likeness(path: Path, place: Path) -> list[str]:
+    """Patches by detectors at the side with most; folded, patches by sides."""
+    content = read_json(path)
+    rows = content['results']
+    blocks = [
+        'Maximum face score on the patch alone, mean over the pictures, in %; 0.0 '
+        'where nothing is detected.'
+    ]
+    for background in dict.fromkeys(row['background'] for row in rows):
+        summary, by_side = likeness_tables(
+            background, [row for row in rows if row['background'] == background]
+        )
+        blocks += [summary, _folded(f'On {background}, by side', by_side)]
+    command = content['manifest'].get('command')
+    pictures = sorted(path.parent.glob('*.png'))
+    return _section(content['title'], command, blocks, pictures, path, place)
+
+
+def likeness_tables(
+    background: str, rows: Sequence[Mapping[str, Any]]
+) -> tuple[str, list[str]]:
+    """Maximum face scores on the patch, in %.
+
+    Args:
+        background (str): Its name.
+        rows (Sequence[Mapping[str, Any]]): Its results: ``detector``, ``patch``,
+            ``side`` and ``mean`` each.
+
+    Returns:
+        tuple[str, list[str]]: Patches by detectors, at the side where the mean is
+        highest; and for each detector patches by sides.
+    """
+    means = {(r['detector'], r['patch'], r['side']): 100 * r['mean'] for r in rows}
+    detectors, patches, sides = (
+        list(dict.fromkeys(key)) for key in zip(*means, strict=True)
+    )
+
+    def table(title: str, heads: Sequence[str], values: Any) -> str:
+        lines = [
+            [patch, *(f'{value:.1f}' for value in found)]
+            for patch, found in zip(patches, values, strict=True)
+        ]
+        return markdown_table(['', *heads], lines, title)
+
+    by_side = {
+        detector: [[means[detector, p, side] for side in sides] for p in patches]
+        for detector in detectors
+    }
+    highest = zip(*([max(row) for row in by_side[d]] for d in detectors), strict=True)
+    return (
+        table(f'On {background}, at the side where it is highest', detectors, highest),
+        [
+            table(f'On {background}, {name}', [f'{side} px' for side in sides], found)
+            for name, found in by_side.items()
+        ],
+    )
+
+
+def _detectors(
+    experiments: Iterable[Experiment], store: RunStore, root: Path, place: Path
+) -> list[str]:
+    """Clean numbers of each detector, where they are from, and its card."""
+    rows: dict[str, list[str]] = {}
+    for experiment in experiments:
+        index = experiment.index
+        for entry in index.entries:
+            checkpoint = index.detectors.get(entry.detector, {}).get('checkpoint') or ''
+            name = checkpoint.partition('://')[2] or entry.detector
+            record = store.evaluation(entry.evaluation)
+            if entry.condition == 'clean' and record and name not in rows:
+                rows[name] = [
+                    name,
+                    *_clean_cells(record.numbers, record.intervals),
+                    f'[{experiment.name}]({_link(experiment.path, place)})',
+                    _cards(name, root, place),
+                ]
+    if not rows:
+        return []
+    return [
+        '## Detectors',
+        'On clean images. AP with its 95 % interval by bootstrap '
+        'over images; precision/recall in % of All.',
+        markdown_table(['', *_CLEAN_HEADS, 'from', 'card'], rows.values()),
+    ]
+
+
+def _published_models(root: Path, place: Path) -> list[str]:
+    """What the weights of the package measure, from their manifests."""
+    rows = []
+    scales = set()
+    for path in sorted((root / ZOO).glob('*.json')):
+        manifest = read_json(path)
+        if manifest.get('kind') != 'model':
+            continue
+        report = manifest['report']
+        scales.add(', '.join(f'{scale:g}' for scale in report['scales']))
+        stages = [*manifest.get('before', []), manifest]
+        steps, seconds = (
+            sum(stage[key] for stage in stages) for key in ('iter', 'seconds')
+        )
+        name = manifest['name']
+        rows.append(
+            [
+                name,
+                f'{steps:,}',
+                f'{seconds / 60:.0f}',
+                *_clean_cells(report['numbers'], report['intervals']),
+                _cards(name, root, place),
+            ]
+        )
+    if not rows:
+        return []
+    return [
+        '## Published weights',
+        'As the detectors above, with the whole pyramid '
+        f'(scales {"; ".join(sorted(scales))}).',
+        markdown_table(['', 'steps', 'minutes', *_CLEAN_HEADS, 'card'], rows),
+    ]
+
+
+def _clean_cells(
+    numbers: Mapping[str, float | None], intervals: Mapping[str, Any]
+) -> list[str]:
+    texts = []
+    for subset in SUBSETS:
+        text = number(numbers.get(f'{subset}/AP'), '{:.3f}')
+        ends = intervals.get(f'{subset}/AP')
+        has_interval = text != '-' and ends and ends[0] is not None
+        texts.append(f'{text} [{ends[0]:.3f}, {ends[1]:.3f}]' if has_interval else text)
+    return [
+        *texts,
+        pair(numbers, 'all', '0.99'),
+        number(numbers.get('calibrated_delta'), '{:.4f}'),
+        pair(numbers, 'all', 'calibrated'),
+        *(number(numbers.get(f'all/{area}'), '{:.3f}') for area in AREAS),
+    ]
+
+
+def _cards(name: str, root: Path, place: Path) -> str:
+    """Links to what the zoo says of a detector."""
+    paths = [root / ZOO / f'{name}{suffix}' for suffix in ('.md', '.json')]
+    links = [f'[{p.suffix[1:]}]({_link(p, place)})' for p in paths if p.is_file()]
+    return ', '.join(links) or '-'
+
+
+def _not_run(experiments: Iterable[Experiment], root: Path) -> list[str]:
+    """Configs of which no result is kept, with their commands."""
+    kept = {one.index.config for one in experiments}
+    lines = []
+    for folder in CONFIGS:
+        paths = (root / 'configs' / folder).glob('*.py')
+        for path in sorted(paths, key=lambda found: _natural(found.stem)):
+            name = path.relative_to(root).as_posix()
+            if name not in kept:
+                title = Config.fromfile(str(path)).title
+                lines.append(f'- {title}: `python tools/experiment.py {name}`')
+    return ['## Not run', '\n'.join(lines)] if lines else []

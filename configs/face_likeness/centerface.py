@@ -1,0 +1,5 @@
+_base_ = ['_base_/evaluation.py']
+model = dict(
+    detector=dict(config='{{ fileDirname }}/../blackbox/centerface.py', checkpoint=None)
+)
+work_dir = './work_dirs/face_likeness/centerface'

@@ -1,0 +1,263 @@
+"""Images with boxes, in whatever form they are given, as the data part of a config."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from mmengine.config import Config
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from ..engine import data_config
+from ..utils.files import write_atomically
+from ..utils.json_files import write_json
+
+#: The package's configs, wherever it is installed.
+CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
+
+#: Name or path of a data config, a config, a folder, or arrays.
+Images: TypeAlias = str | os.PathLike | Mapping | Config | Sequence[NDArray]
+#: A COCO file, or one array of boxes for each image.
+Boxes: TypeAlias = str | os.PathLike | Sequence[ArrayLike] | None
+
+_ANNOTATIONS = 'annotations.json'
+
+
+def image_config(
+    images: Images,
+    boxes: Boxes,
+    folder: Path,
+    purpose: str,
+    *,
+    category: str | None = None,
+    label: int | None = None,
+    channel_order: str = 'bgr',
+    scales: Sequence[float] | None = None,
+) -> Config:
+    """Dataloaders and evaluators for images with boxes.
+
+    Args:
+        images (Images): See :func:`mmdet_facepatch.apis.attack`.
+        boxes (Boxes): Likewise.
+        folder (Path): Gets the images where they are given as arrays.
+        purpose (str): 'train' or 'test', for which a dataloader must be there.
+        category (str, optional): Category of the faces in a COCO file. Defaults to
+            None.
+        label (int, optional): Class of the faces among those of the detector. Defaults
+            to None.
+        channel_order (str): Of images that are arrays, 'bgr' or 'rgb'. Defaults to
+            'bgr'.
+        scales (Sequence[float], optional): Scales of evaluation; by default those of
+            the data config, or 0.5, 1 and 2. Defaults to None.
+
+    Returns:
+        Config: To be laid over the config of an attack. Without a ``val_dataloader`` of
+        its own it switches validation off.
+
+    Raises:
+        FileNotFoundError: If a file or folder is not there.
+        TypeError: If images and boxes are none of the known forms.
+        ValueError: If a config or array is unfit.
+    """
+    if boxes is None and isinstance(images, (str, os.PathLike)):
+        cfg = data_config(os.fspath(images), CONFIGS)
+    elif boxes is None and isinstance(images, (Mapping, Config)):
+        if 'type' in images:
+            cfg = _loaders(images)
+        else:
+            given = copy.deepcopy(images)
+            cfg = given if isinstance(given, Config) else Config(dict(given))
+    elif isinstance(images, (str, os.PathLike)) and isinstance(
+        boxes, (str, os.PathLike)
+    ):
+        cfg = _loaders(_coco(Path(images), Path(boxes), category, label))
+    elif isinstance(images, (list, tuple)) and isinstance(boxes, (list, tuple)):
+        saved = save_images(images, boxes, folder, channel_order)
+        cfg = _loaders(_coco(saved, saved / _ANNOTATIONS, None, label))
+    else:
+        raise TypeError(
+            'images and boxes must be a data config or data set config and None, a '
+            'folder and a COCO file, or a list of arrays and a list of boxes; got '
+            f'{type(images).__name__} and {type(boxes).__name__}'
+        )
+    _check_keys(cfg, f'{purpose}_dataloader')
+    if not cfg.get('val_dataloader'):
+        cfg.update(val_dataloader=None, val_evaluator=None, val_cfg=None)
+    if scales is not None:
+        _set_scales(cfg, scales)
+    return cfg
+
+
+def _check_keys(cfg: Config, needed: str) -> None:
+    """Raise ValueError unless a config has a dataloader and nothing of a model."""
+    name = cfg.filename or 'images'
+    if 'model' in cfg:
+        raise ValueError(
+            f'{name} is the config of a model; give a data config (as those in '
+            'configs/attack/data), or the config of a data set'
+        )
+    if not cfg.get(needed):
+        raise ValueError(
+            f'{name} has no {needed}, and is no config of a data set, which has a type'
+        )
+
+
+def _loaders(dataset: Mapping) -> Config:
+    """Dataloaders of a data set, with the pipelines of the embedded data's config."""
+    cfg = data_config('embedded', CONFIGS)
+    given = {key: value for key, value in dataset.items() if key != 'pipeline'}
+    cfg.train_dataloader.dataset = dict(
+        copy.deepcopy(given), pipeline=cfg.train_pipeline
+    )
+    cfg.test_dataloader.dataset = dict(
+        copy.deepcopy(given), test_mode=True, pipeline=cfg.test_pipeline
+    )
+    cfg.val_dataloader = None
+    return cfg
+
+
+def _coco(
+    folder: Path, annotations: Path, category: str | None, label: int | None
+) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f'the image folder {folder} does not exist')
+    if not annotations.is_file():
+        raise FileNotFoundError(f'the COCO file {annotations} does not exist')
+    return dict(
+        type='CocoFaceDataset',
+        ann_file=str(annotations.resolve()),
+        data_prefix=dict(img=str(folder.resolve())),
+        category=category,
+        label=label or 0,
+        filter_cfg=dict(filter_empty_gt=True),
+    )
+
+
+def _set_scales(cfg: Config, scales: Sequence[float]) -> None:
+    """Evaluate at other scales."""
+    steps = cfg.test_dataloader.dataset.get('pipeline') or []
+    pyramids = [step for step in steps if step['type'] == 'TestTimeAug']
+    if len(pyramids) != 1:
+        raise ValueError(
+            'scales are those of the TestTimeAug in the test pipeline, and there are '
+            f'{len(pyramids)}; set them in the config'
+        )
+    pyramids[0]['transforms'][0] = [
+        dict(type='Resize', scale_factor=float(scale), keep_ratio=True)
+        for scale in scales
+    ]
+
+
+def save_images(
+    images: Sequence[NDArray],
+    boxes: Sequence[ArrayLike],
+    folder: Path,
+    channel_order: str = 'bgr',
+) -> Path:
+    """Write images as PNG files and their boxes as a COCO file.
+
+    What a run depends on then lies in files, as with every other data set: data loading
+    workers, a resumed run and the report read them there.
+
+    Args:
+        images (Sequence[NDArray]): (H, W, 3) uint8 each.
+        boxes (Sequence[ArrayLike]): (N, 4) of each image, xyxy in pixels; N may be 0.
+        folder (Path): Gets a folder named by the digest of all of it.
+        channel_order (str): 'bgr', as mmcv reads images, or 'rgb'. Defaults to 'bgr'.
+
+    Returns:
+        Path: The folder with the images and ``annotations.json``.
+
+    Raises:
+        ValueError: If an array is unfit, or there are not as many images as boxes.
+    """
+    if channel_order not in ('bgr', 'rgb'):
+        raise ValueError(f"channel_order must be 'bgr' or 'rgb', got {channel_order!r}")
+    if not len(images) or len(images) != len(boxes):
+        raise ValueError(f'{len(images)} images with {len(boxes)} arrays of boxes')
+    pictures = [_checked_image(i, image) for i, image in enumerate(images)]
+    faces = [
+        _checked_boxes(i, found, picture)
+        for i, (found, picture) in enumerate(zip(boxes, pictures, strict=True))
+    ]
+    digest = hashlib.sha256(channel_order.encode())
+    for picture, found in zip(pictures, faces, strict=True):
+        digest.update(f'{picture.shape}{found.shape}'.encode())
+        digest.update(picture.tobytes() + found.tobytes())
+    target = folder / digest.hexdigest()[:16]
+    if (target / _ANNOTATIONS).is_file():
+        return target
+    target.mkdir(parents=True, exist_ok=True)
+    for i, picture in enumerate(pictures):
+        rgb = picture if channel_order == 'rgb' else picture[..., ::-1]
+        image = Image.fromarray(np.ascontiguousarray(rgb))
+        save = partial(image.save, format='PNG', compress_level=1)
+        write_atomically(target / f'{i:06d}.png', save)
+    write_json(target / _ANNOTATIONS, _to_coco(pictures, faces))
+    return target
+
+
+def _checked_image(index: int, image: NDArray) -> NDArray[np.uint8]:
+    array = np.asarray(image)
+    if (
+        array.dtype != np.uint8
+        or array.ndim != 3
+        or array.shape[2] != 3
+        or 0 in (array.shape)
+    ):
+        raise ValueError(
+            f'image {index} is {array.shape} {array.dtype}, but must be (H, W, 3) uint8'
+        )
+    return np.ascontiguousarray(array)
+
+
+def _checked_boxes(index: int, boxes: ArrayLike, image: NDArray) -> NDArray[np.float64]:
+    array = np.asarray(boxes, dtype=np.float64)
+    if array.size == 0:
+        return np.zeros((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
+        raise ValueError(
+            f'boxes of image {index} must be (N, 4) finite numbers, x1, y1, x2, y2 in '
+            f'pixels; got shape {array.shape}'
+        )
+    height, width = image.shape[:2]
+    x1, y1, x2, y2 = array.T
+    unfit = (x2 - x1 < 1) | (y2 - y1 < 1)
+    unfit |= (x1 >= width) | (y1 >= height) | (x2 <= 0) | (y2 <= 0)
+    if unfit.any():
+        raise ValueError(
+            f'box {array[unfit][0].tolist()} of image {index} ({width} x {height} '
+            'pixels) lies outside of it or has a side of less than 1 pixel'
+        )
+    return array
+
+
+def _to_coco(pictures: Sequence[NDArray], faces: Sequence[NDArray]) -> dict[str, Any]:
+    images = [
+        dict(
+            id=i, file_name=f'{i:06d}.png', height=image.shape[0], width=image.shape[1]
+        )
+        for i, image in enumerate(pictures)
+    ]
+    found = [(i, *box.tolist()) for i, boxes in enumerate(faces) for box in boxes]
+    annotations = [
+        dict(
+            id=number,
+            image_id=i,
+            category_id=1,
+            iscrowd=0,
+            bbox=[x1, y1, x2 - x1, y2 - y1],
+            area=(x2 - x1) * (y2 - y1),
+        )
+        for number, (i, x1, y1, x2, y2) in enumerate(found, start=1)
+    ]
+    return dict(
+        images=images, annotations=annotations, categories=[dict(id=1, name='face')]
+    )

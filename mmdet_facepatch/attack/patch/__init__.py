@@ -1,0 +1,1 @@
+"""The universal patch: how it starts, its files, and parts of it."""

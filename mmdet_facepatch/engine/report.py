@@ -1,0 +1,178 @@
+"""The report of an evaluation: its files, and what its numbers depend on."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.runner import Runner
+from torch import nn
+
+from ..attack import find_attacker
+from ..evaluation import (
+    FaceEvaluation,
+    format_report,
+    report_to_markdown,
+    save_curves,
+    save_report,
+)
+from ..evaluation.functional.faces import OFFICIAL_SUBSETS
+from ..ops import provide_operators
+from ..utils.files import write_atomically
+from ..utils.provenance import device_name
+from ..visualization import plot_f_beta, plot_precision_recall, save_figure
+
+
+def write_report(
+    folder: str | os.PathLike[str],
+    evaluations: Mapping[str, FaceEvaluation],
+    protocol: Mapping[str, Any],
+) -> str:
+    """Write report.json, report.md, curves.npz and plots/.
+
+    Args:
+        folder (str | os.PathLike[str]): Made if it is not there; earlier files are
+            replaced.
+        evaluations (Mapping[str, FaceEvaluation]): Evaluation by name of the condition,
+            the reference first.
+        protocol (Mapping[str, Any]): What the numbers depend on besides the settings.
+
+    Returns:
+        str: The table for the terminal.
+    """
+    target = Path(folder)
+    (target / 'plots').mkdir(parents=True, exist_ok=True)
+    save_report(target / 'report.json', evaluations, protocol)
+    save_curves(target / 'curves.npz', evaluations)
+    numbers = {name: e.numbers for name, e in evaluations.items()}
+    intervals = {name: e.intervals for name, e in evaluations.items()}
+    caption = _caption(evaluations)
+    markdown = report_to_markdown(numbers, intervals, caption=caption)
+    write_atomically(target / 'report.md', f'{markdown}\n'.encode())
+    _save_plots(target / 'plots', evaluations)
+    return format_report(numbers, intervals, caption=caption)
+
+
+def _caption(evaluations: Mapping[str, FaceEvaluation]) -> str:
+    reference, first = next(iter(evaluations.items()))
+    lines = [f'precision/recall in % on {_images(first)}']
+    if not math.isnan(first.calibrated_delta):
+        lines.append(
+            f'calibrated: score >= {first.calibrated_delta:.4f}, where the '
+            f'precision of {reference} reaches {first.settings.min_precision:g}'
+        )
+    low, high = first.settings.margin_range
+    lines.append(
+        f'AF_beta: mean of F_beta over s = s_p - s_n from {low:g} to {high:g}, from '
+        f'{"log-odds" if first.data["confidence"] == "margins" else "scores"} (lower '
+        'is a better attack)'
+    )
+    return ';\n'.join(lines)
+
+
+def _images(evaluation: FaceEvaluation) -> str:
+    count = len(evaluation.img_ids)
+    annotated = evaluation.data.get('annotated_images')
+    if annotated is None:
+        return f'{count:,} images'
+    if annotated == count:
+        return f'all {count:,} annotated images'
+    return (
+        f'{count:,} of the {annotated:,} annotated images (numbers of this part only)'
+    )
+
+
+def _save_plots(folder: Path, evaluations: Mapping[str, FaceEvaluation]) -> None:
+    first = next(iter(evaluations.values()))
+
+    def numbers(key: str) -> dict[str, float]:
+        return {name: e.numbers[key] for name, e in evaluations.items()}
+
+    def curves(key: str) -> dict[str, Any]:
+        return {name: e.curves[key] for name, e in evaluations.items()}
+
+    def pairs(horizontal: dict, vertical: dict) -> dict[str, tuple]:
+        return {name: (horizontal[name], vertical[name]) for name in evaluations}
+
+    betas = first.settings.betas
+    f_beta = plot_f_beta(
+        first.curves['margin_thresholds'],
+        {beta: curves(f'all/F{beta:g}') for beta in betas},
+        {beta: numbers(f'all/AF{beta:g}') for beta in betas},
+    )
+    save_figure(folder / 'f_beta.png', f_beta)
+    subsets = [
+        name for name in (*OFFICIAL_SUBSETS, 'all') if f'{name}/recall' in first.curves
+    ]
+    precision_recall = plot_precision_recall(
+        {s: pairs(curves(f'{s}/recall'), curves(f'{s}/precision')) for s in subsets},
+        {s: numbers(f'{s}/AP') for s in subsets},
+        {
+            s: pairs(
+                numbers(f'{s}/recall@calibrated'), numbers(f'{s}/precision@calibrated')
+            )
+            for s in subsets
+        },
+    )
+    save_figure(folder / 'precision_recall.png', precision_recall)
+
+
+def protocol_of(runner: Runner) -> dict[str, Any]:
+    """What the numbers depend on, as far as config and detector say it.
+
+    Args:
+        runner (Runner): With its test loop built.
+
+    Returns:
+        dict[str, Any]: Data set, evaluator, scales, the detector's test settings (score
+        threshold, NMS, cap), the merge of scales, where the operators come from, the
+        device and, under attack, detector, placement, conditions and digest.
+    """
+    cfg = runner.cfg.to_dict()
+    dataset = cfg['test_dataloader']['dataset']
+    model = cfg.get('model', {})
+    protocol = dict(
+        dataset={key: value for key, value in dataset.items() if key != 'pipeline'},
+        pipeline=dataset.get('pipeline'),
+        scales=_scales(dataset.get('pipeline', [])),
+        evaluator=cfg['test_evaluator'],
+        test_cfg=_test_cfg(runner.model),
+        merge=(model.get('tta_model') or model).get('tta_cfg'),
+        checkpoint=cfg.get('load_from'),
+        operators=str(provide_operators()),
+        device=device_name(runner.model),
+    )
+    attacker = find_attacker(runner.model)
+    if attacker is not None:
+        protocol.update(
+            detector=model.get('detector'),
+            placement=model.get('placement'),
+            conditions=cfg['test_cfg'].get('conditions'),
+            detector_digest=attacker.detector_digest,
+        )
+    return protocol
+
+
+def _scales(steps: Any) -> list[Any]:
+    """Every scale that a pipeline resizes to, in any depth of nesting."""
+    if isinstance(steps, (list, tuple)):
+        return [scale for step in steps for scale in _scales(step)]
+    if not isinstance(steps, dict):
+        return []
+    if str(steps.get('type')).endswith('Resize'):
+        return [steps.get('scale_factor') or steps.get('scale')]
+    return _scales(steps.get('transforms', []))
+
+
+def _test_cfg(model: nn.Module) -> dict[str, Any] | None:
+    """Test settings of the detector inside wrappers and attackers."""
+    attacker = find_attacker(model)
+    inner: Any = model if attacker is None else attacker.detector
+    # Distributed wrappers and test-time augmentation hold theirs as `module`.
+    while not hasattr(inner, 'test_cfg') and hasattr(inner, 'module'):
+        inner = inner.module
+    test_cfg = getattr(inner, 'test_cfg', None)
+    return None if test_cfg is None else dict(test_cfg)

@@ -1,0 +1,335 @@
+"""The whole evaluation of a set of images, on arrays.
+
+:func:`evaluate_faces` is what the metric, the tool for saved predictions and
+the benchmark share.
+
+Example:
+    >>> import numpy as np
+    >>> from mmdet_facepatch.evaluation import ImageRecord
+    >>> image = ImageRecord(
+    ...     img_id='0--Parade/a',
+    ...     det_boxes=np.array([[0., 0, 9, 9], [50, 50, 59, 59]]),
+    ...     det_scores=np.array([0.995, 0.8]),
+    ...     gt_boxes=np.array([[0., 0, 9, 9]]))
+    >>> evaluation = evaluate_faces([image], EvaluationSettings(bootstrap=0))
+    >>> evaluation.numbers['all/recall@0.99']
+    1.0
+    >>> evaluation.numbers['all/other_false_positives@0.5']
+    1.0
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bootstrap import bootstrap_weights, percentile_interval
+from .breakdown import attribute_numbers, band_numbers
+from .f_beta import margin_thresholds, margins_from_scores
+from .face_evaluation import ALL, EvaluationSettings, FaceEvaluation
+from .faces import OFFICIAL_SUBSETS
+from .matching import FALSE_POSITIVE, TRUE_POSITIVE, PooledMatches, pool_matches
+from .precision_recall import (
+    ThresholdBins,
+    ap_thresholds,
+    calibrated_delta,
+    normalise_scores,
+    ratio,
+)
+from .records import ImageRecord
+from .subset_counts import (
+    SubsetCounts,
+    Thresholds,
+    counts_by_image,
+    f_beta_curve,
+    subset_numbers,
+)
+
+
+def evaluate_faces(
+    images: Sequence[ImageRecord],
+    settings: EvaluationSettings | None = None,
+    reference_delta: float | None = None,
+) -> FaceEvaluation:
+    """Evaluate detections on all images.
+
+    Numbers of each subset (``easy/``, ``medium/``, ``hard/`` where the records
+    have them, and ``all/``):
+
+    - ``AP``: official AP on normalised scores; NaN without faces.
+    - ``AF0.5``, ...: AF_beta over s, for each beta.
+    - ``precision@D``, ``recall@D``, ``F0.5@D``: at raw scores >= D, for each
+      delta (written with ``%g``) and ``calibrated``. Precision is NaN where no
+      detection counts.
+    - ``true_positives@D``, ``duplicates@D`` (on a face found before),
+      ``on_patch@D`` (on no face, but on a patch or in it; only where they were
+      pasted), ``other_false_positives@D``: how many; their sum is the number
+      of detections that count.
+    - ``num_faces``: faces kept.
+
+    Numbers of parts of ``all``: ``height:16-32/precision@D`` and ``recall@D``;
+    ``blur:heavy/recall@D``, ... where attributes are known.
+
+    Numbers of the run: ``calibrated_delta``, ``num_images``,
+    ``num_images_without_faces`` (whose detections the protocol leaves out),
+    ``silent_images@D`` (share of images without any detection at or above D),
+    and, where patches were pasted, ``num_patches``, ``patches_detected@D``
+    (share with a detection on it), ``patch_score_mean`` and ``patch_score_max``
+    (of the highest score on each patch, 0 for none).
+
+    Curves: ``score_thresholds`` (T,) on normalised scores with
+    ``{subset}/precision`` and ``{subset}/recall``; ``margin_thresholds`` (K,)
+    over s with ``{subset}/proposals``, ``{subset}/recalled`` and
+    ``{subset}/F0.5``, ...; ``patch_scores`` (P,) where patches were pasted.
+
+    Args:
+        images (list[ImageRecord]): One record an image.
+        settings (EvaluationSettings, optional): Defaults to the paper's.
+        reference_delta (float, optional): Threshold for ``@calibrated`` in place of the
+            run's own, as found on clean images; NaN if it was not found there. Defaults
+            to None.
+
+    Returns:
+        FaceEvaluation: Everything.
+
+    Raises:
+        ValueError: If there are no images, an image occurs twice, or only some
+            of the detections have margins.
+    """
+    settings = settings or EvaluationSettings()
+    _check_images(images)
+    pool = pool_matches(
+        images,
+        settings.face_iou_thr,
+        settings.patch_iou_thr,
+        settings.count_empty_images,
+        settings.patch_share,
+    )
+    keeps = _keep_masks(images)
+    delta = _delta_in_use(pool, keeps[ALL], settings, reference_delta)
+    thresholds, data = _thresholds(pool, settings, delta)
+    attacked = any(record.patch_boxes is not None for record in images)
+    weights = bootstrap_weights(len(images), settings.bootstrap, settings.seed)
+
+    numbers: dict[str, float] = {}
+    replicates: dict[str, NDArray[np.float64]] = {}
+    curves: dict[str, NDArray] = {
+        'score_thresholds': thresholds.ap.thresholds,
+        'margin_thresholds': thresholds.margin.thresholds,
+    }
+    for name, keep in keeps.items():
+        status = pool.status(keep)
+        by_image = counts_by_image(pool, status, keep, thresholds)
+        total = by_image.summed()
+        found = _floats('', subset_numbers(total, thresholds, settings.betas))
+        found |= _outcome_counts(pool, status, thresholds, attacked)
+        found['num_faces'] = float(keep.sum())
+        numbers |= {f'{name}/{key}': value for key, value in found.items()}
+        curves |= _curves(name, total, settings.betas)
+        if settings.bootstrap:
+            drawn = subset_numbers(
+                by_image.weighted(weights), thresholds, settings.betas
+            )
+            if attacked:
+                drawn |= _on_patch_replicates(pool, status, thresholds, weights)
+            replicates |= {f'{name}/{key}': value for key, value in drawn.items()}
+    numbers |= _part_numbers(images, pool, keeps[ALL], thresholds, settings)
+    numbers |= _run_numbers(pool, thresholds, delta)
+    if attacked:
+        numbers |= _patch_numbers(pool, thresholds)
+        curves['patch_scores'] = pool.patch_scores
+    return FaceEvaluation(
+        numbers=numbers,
+        intervals={
+            key: percentile_interval(values, settings.confidence)
+            for key, values in replicates.items()
+        },
+        curves=curves,
+        replicates=replicates,
+        img_ids=tuple(record.img_id for record in images),
+        data=data,
+        settings=settings,
+        calibrated_delta=delta,
+    )
+
+
+def _check_images(images: Sequence[ImageRecord]) -> None:
+    if not images:
+        raise ValueError('no images were evaluated: the data set is empty')
+    ids = Counter(record.img_id for record in images)
+    repeated = sorted(img_id for img_id, count in ids.items() if count > 1)
+    if repeated:
+        raise ValueError(
+            f'{len(repeated)} images were evaluated more than once, the first is '
+            f'{repeated[0]}; each must occur once in the data set'
+        )
+
+
+def _keep_masks(images: Sequence[ImageRecord]) -> dict[str, NDArray[np.bool_]]:
+    """For each subset, which of the faces of all images are kept; ALL last."""
+    named = {name for record in images for name in record.gt_keep}
+    names = [name for name in OFFICIAL_SUBSETS if name in named]
+    return {
+        name: np.concatenate(
+            [
+                np.asarray(
+                    record.gt_keep.get(name, np.ones(len(record.gt_boxes))), dtype=bool
+                )
+                for record in images
+            ]
+        )
+        for name in (*names, ALL)
+    }
+
+
+def _delta_in_use(
+    pool: PooledMatches,
+    keep: NDArray[np.bool_],
+    settings: EvaluationSettings,
+    reference: float | None,
+) -> float:
+    """The calibrated delta, given or found; NaN for none."""
+    if reference is not None:
+        return float(reference)
+    found = calibrated_delta(pool.scores, pool.status(keep), settings.min_precision)
+    return math.nan if found is None else found
+
+
+def _thresholds(
+    pool: PooledMatches, settings: EvaluationSettings, delta: float
+) -> tuple[Thresholds, dict[str, Any]]:
+    """Where each detection stands, and facts about the detections."""
+    named = {f'{value:g}': value for value in settings.deltas}
+    named['calibrated'] = delta
+    defined = sorted({value for value in named.values() if not math.isnan(value)})
+    margins = pool.margins
+    if margins is None:
+        margins = margins_from_scores(pool.scores)
+    limits = margin_thresholds(*settings.margin_range, settings.num_thresholds)
+    thresholds = Thresholds(
+        ap=ThresholdBins.of(normalise_scores(pool.scores), ap_thresholds()),
+        margin=ThresholdBins.of(margins.astype(np.float64), limits),
+        delta=ThresholdBins.of(pool.scores, defined),
+        delta_columns={
+            name: None if math.isnan(value) else defined.index(value)
+            for name, value in named.items()
+        },
+    )
+    reached = thresholds.margin.index
+    return thresholds, dict(
+        num_detections=len(pool.scores),
+        min_score=float(pool.scores.min()) if len(pool.scores) else None,
+        max_score=float(pool.scores.max()) if len(pool.scores) else None,
+        scores_of_one=int(np.sum(pool.scores == 1)),
+        confidence='scores' if pool.margins is None else 'margins',
+        margins_below_range=int(np.sum(reached == 0)),
+        margins_above_range=int(np.sum(reached == len(limits))),
+    )
+
+
+def _floats(head: str, values: Mapping[str, NDArray]) -> dict[str, float]:
+    return {f'{head}{key}': float(value) for key, value in values.items()}
+
+
+def _outcome_counts(
+    pool: PooledMatches,
+    status: NDArray[np.int8],
+    thresholds: Thresholds,
+    attacked: bool,
+) -> dict[str, float]:
+    """True positives and the kinds of false positives at each delta."""
+    false = status == FALSE_POSITIVE
+    kinds = {
+        'true_positives': status == TRUE_POSITIVE,
+        'duplicates': false & (pool.face >= 0),
+        'on_patch': false & pool.on_patch,
+        'other_false_positives': false & (pool.face < 0) & ~pool.on_patch,
+    }
+    if not attacked:
+        del kinds['on_patch']
+    return {
+        f'{kind}@{delta}': count
+        for kind, mask in kinds.items()
+        for delta, count in thresholds.at_deltas(mask).items()
+    }
+
+
+def _on_patch_replicates(
+    pool: PooledMatches,
+    status: NDArray[np.int8],
+    thresholds: Thresholds,
+    weights: NDArray[np.int64],
+) -> dict[str, NDArray[np.float64]]:
+    """Detections on a patch in resampled images, (R,) at each delta."""
+    mask = (status == FALSE_POSITIVE) & pool.on_patch
+    num_images = len(pool.faces_per_image)
+    counts = thresholds.delta.counts_by_image(mask, pool.image, num_images)
+    drawn = thresholds.by_delta(weights @ counts)
+    return {f'on_patch@{name}': values for name, values in drawn.items()}
+
+
+def _curves(
+    name: str, total: SubsetCounts, betas: Sequence[float]
+) -> dict[str, NDArray]:
+    curves = {
+        f'{name}/precision': ratio(total.ap.recalled, total.ap.proposals),
+        f'{name}/recall': ratio(total.ap.recalled, total.num_faces),
+        f'{name}/proposals': total.margin.proposals,
+        f'{name}/recalled': total.margin.recalled,
+    }
+    curves |= {f'{name}/F{beta:g}': f_beta_curve(total, beta) for beta in betas}
+    return curves
+
+
+def _part_numbers(
+    images: Sequence[ImageRecord],
+    pool: PooledMatches,
+    keep: NDArray[np.bool_],
+    thresholds: Thresholds,
+    settings: EvaluationSettings,
+) -> dict[str, float]:
+    heights = np.concatenate(
+        [np.asarray(r.gt_boxes[:, 3] - r.gt_boxes[:, 1], dtype='f8') for r in images]
+    )
+    numbers = band_numbers(pool, heights, keep, thresholds, settings.height_edges)
+    attributes = [record.gt_attributes for record in images]
+    known = [a for a in attributes if a is not None]
+    if len(known) == len(attributes):
+        joined = np.concatenate(known)
+        numbers |= attribute_numbers(pool, joined, keep, thresholds)
+    return numbers
+
+
+def _run_numbers(
+    pool: PooledMatches, thresholds: Thresholds, delta: float
+) -> dict[str, float]:
+    num_images = len(pool.faces_per_image)
+    reached = np.zeros(num_images, dtype=np.int64)
+    np.maximum.at(reached, pool.image, thresholds.delta.index)
+    numbers = {
+        'calibrated_delta': delta,
+        'num_images': float(num_images),
+        'num_images_without_faces': float(np.sum(pool.faces_per_image == 0)),
+    }
+    places = np.arange(len(thresholds.delta.thresholds))
+    silent = np.mean(reached[:, None] <= places, axis=0)
+    return numbers | _floats('silent_images@', thresholds.by_delta(silent))
+
+
+def _patch_numbers(pool: PooledMatches, thresholds: Thresholds) -> dict[str, float]:
+    scores = pool.patch_scores
+    numbers = {'num_patches': float(len(scores))}
+    bins = ThresholdBins.of(
+        scores.astype(thresholds.delta.thresholds.dtype), thresholds.delta.thresholds
+    )
+    counts = bins.counts(np.ones(len(scores), dtype=bool))
+    hit = ratio(counts, len(scores))
+    numbers |= _floats('patches_detected@', thresholds.by_delta(hit))
+    numbers['patch_score_mean'] = float(scores.mean()) if len(scores) else math.nan
+    numbers['patch_score_max'] = float(scores.max()) if len(scores) else math.nan
+    return numbers

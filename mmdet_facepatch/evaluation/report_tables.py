@@ -1,0 +1,242 @@
+"""Tables of the numbers of several conditions, for the terminal and in Markdown."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..utils.tables import markdown_table, text_table
+from .functional.bootstrap import Interval
+from .functional.face_evaluation import ALL
+from .functional.faces import ATTRIBUTE_VALUES, OFFICIAL_SUBSETS
+
+Conditions = Mapping[str, Mapping[str, float]]
+Intervals = Mapping[str, Mapping[str, Interval]]
+
+_BAND = re.compile(r'height:([^/]+)/recall@(.+)').fullmatch
+_ABSENT = '-'
+
+
+def format_report(
+    conditions: Conditions,
+    intervals: Intervals | None = None,
+    deltas: Sequence[str] | None = None,
+    caption: str | None = None,
+) -> str:
+    """Tables for the terminal, in the paper's layout.
+
+    For each delta a table with a row for each condition and a column for each subset,
+    holding precision/recall in percent (``99.0/73.4``), and the number of detections
+    on a patch where it was measured. Then tables of AP, of AF_beta, and, at the
+    calibrated delta, of what the detections are, of precision/recall by face height,
+    and of intervals. ``-`` stands where there is no number, as for the precision of no
+    detections.
+
+    Args:
+        conditions (dict): Name of the condition -> its numbers, in the order of the
+            rows.
+        intervals (dict, optional): Name of the condition -> number -> interval.
+            Defaults to None.
+        deltas (Sequence[str], optional): Deltas to show, as they stand in the keys
+            ('0.99', 'calibrated'); all of them by default.
+        caption (str, optional): A first line, such as the protocol's parameters.
+            Defaults to None.
+
+    Returns:
+        str: The tables, without a newline at the end. With the four subsets and names
+        of up to 30 characters they fit into 100 columns.
+
+    Raises:
+        ValueError: If there is no condition, one has no known key, or a delta
+            was not measured.
+    """
+    tables = _tables(conditions, intervals or {}, deltas)
+    return _joined(caption, tables, text_table)
+
+
+def report_to_markdown(
+    conditions: Conditions,
+    intervals: Intervals | None = None,
+    deltas: Sequence[str] | None = None,
+    caption: str | None = None,
+) -> str:
+    """The tables of :func:`format_report` in Markdown, and recall by attribute.
+
+    Args:
+        conditions (dict): As in :func:`format_report`.
+        intervals (dict, optional): As in :func:`format_report`. Defaults to None.
+        deltas (Sequence[str], optional): As in :func:`format_report`. Defaults to None.
+        caption (str, optional): A first paragraph. Defaults to None.
+
+    Returns:
+        str: Markdown, without a newline at the end.
+    """
+    tables = _tables(conditions, intervals or {}, deltas, attributes=True)
+    return _joined(caption, tables, markdown_table)
+
+
+Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class _Column:
+    """Numbers of a condition in one cell, split by slashes; as percent by default."""
+
+    head: str
+    keys: tuple[str, ...]
+    pattern: str = '{:.1f}'
+    factor: float = 100
+
+    def cell(self, numbers: Mapping[str, float]) -> str:
+        values = (self.factor * numbers.get(key, math.nan) for key in self.keys)
+        return '/'.join(_written(value, self.pattern) for value in values)
+
+    def interval(self, intervals: Mapping[str, Interval]) -> str:
+        found = intervals.get(self.keys[0])
+        if found is None or math.isnan(found.low):
+            return _ABSENT
+        ends = (self.factor * end for end in (found.low, found.high))
+        return f'[{", ".join(map(self.pattern.format, ends))}]'
+
+
+def _written(value: float, pattern: str) -> str:
+    return _ABSENT if math.isnan(value) else pattern.format(value)
+
+
+def _count(head: str, key: str) -> _Column:
+    return _Column(head, (key,), '{:.0f}', 1)
+
+
+def _precision_recall(head: str, part: str, delta: str) -> _Column:
+    return _Column(head, (f'{part}/precision@{delta}', f'{part}/recall@{delta}'))
+
+
+def _tables(
+    conditions: Conditions,
+    intervals: Intervals,
+    deltas: Sequence[str] | None,
+    attributes: bool = False,
+) -> list[Table]:
+    """All tables; columns of which no condition has a number are left out."""
+    keys = list(dict.fromkeys(key for n in conditions.values() for key in n))
+    subsets = _subsets(conditions)
+    shown = _deltas(keys, deltas)
+    calibrated = [n.get('calibrated_delta', math.nan) for n in conditions.values()]
+    found = 'calibrated' in shown and not all(map(math.isnan, calibrated))
+    # Tables of one delta have that one.
+    delta = 'calibrated' if found else shown[0]
+    at = f'at delta {delta}'
+    areas = [
+        _Column(f'beta {key[6:]}', (key,), '{:.4f}', 1)
+        for key in keys
+        if key.startswith(f'{ALL}/AF')
+    ]
+    bands = [m[1] for key in keys if (m := _BAND(key)) and m[2] == delta]
+
+    columns: dict[str, list[_Column]] = {}
+    for d in shown:
+        title = f'precision/recall (%) at delta {_delta_name(d, calibrated)}'
+        columns[title] = [_precision_recall(s.capitalize(), s, d) for s in subsets]
+        columns[title].append(_count('on patch', f'{ALL}/on_patch@{d}'))
+    columns['AP'] = [
+        _Column(s.capitalize(), (f'{s}/AP',), '{:.4f}', 1) for s in subsets
+    ]
+    columns['AF_beta, All'] = areas
+    columns[f'detections, All, and images without any (silent) {at}'] = [
+        _count('true pos.', f'{ALL}/true_positives@{delta}'),
+        _count('duplicates', f'{ALL}/duplicates@{delta}'),
+        _count('on patch', f'{ALL}/on_patch@{delta}'),
+        _count('other false', f'{ALL}/other_false_positives@{delta}'),
+        _Column('silent (%)', (f'silent_images@{delta}',)),
+    ]
+    columns[f'precision/recall (%) by face height in pixels {at}'] = [
+        _precision_recall(band, f'height:{band}', delta) for band in bands
+    ]
+    tables = [_table(title, conditions, c) for title, c in columns.items()]
+    if any(intervals.get(name) for name in conditions):
+        last = [_Column(c.keys[0][4:], c.keys, '{:.3f}', 1) for c in areas[-1:]]
+        ends = [
+            _Column('precision (%)', (f'{ALL}/precision@{delta}',)),
+            _Column('recall (%)', (f'{ALL}/recall@{delta}',)),
+            _Column('AP', (f'{ALL}/AP',), '{:.3f}', 1),
+            *last,
+        ]
+        tables.append(
+            (
+                f'intervals by bootstrap over images, All, {at}',
+                ['condition', *(column.head for column in ends)],
+                [
+                    [name, *(c.interval(intervals.get(name, {})) for c in ends)]
+                    for name in conditions
+                ],
+            )
+        )
+    if attributes:
+        tables += [
+            _table(
+                f'recall (%) by {attribute} {at}',
+                conditions,
+                [_Column(v, (f'{attribute}:{v}/recall@{delta}',)) for v in values],
+            )
+            for attribute, values in ATTRIBUTE_VALUES.items()
+        ]
+    return [table for table in tables if len(table[1]) > 1]
+
+
+def _table(title: str, conditions: Conditions, columns: Sequence[_Column]) -> Table:
+    known = [
+        column
+        for column in columns
+        if any(key in n for n in conditions.values() for key in column.keys)
+    ]
+    rows = [
+        [name, *(column.cell(numbers) for column in known)]
+        for name, numbers in conditions.items()
+    ]
+    return title, ['condition', *(column.head for column in known)], rows
+
+
+def _joined(
+    caption: str | None, tables: Sequence[Table], write: Callable[..., str]
+) -> str:
+    written = [write(heads, rows, title) for title, heads, rows in tables]
+    return '\n\n'.join([caption, *written] if caption else written)
+
+
+def _subsets(conditions: Conditions) -> list[str]:
+    """The measured subsets, in the paper's order."""
+    if not conditions:
+        raise ValueError('there is no condition to report')
+    measured: set[str] = set()
+    for name, numbers in conditions.items():
+        found = {key.removesuffix('/AP') for key in numbers if key.endswith('/AP')}
+        if not found:
+            raise ValueError(
+                f'condition {name!r} has no metric such as all/AP; its keys are '
+                f'{sorted(numbers)[:8]}'
+            )
+        measured |= found
+    return [name for name in (*OFFICIAL_SUBSETS, ALL) if name in measured]
+
+
+def _deltas(keys: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+    """The wanted deltas, by default all: descending, then 'calibrated'."""
+    head = f'{ALL}/recall@'
+    measured = [key.removeprefix(head) for key in keys if key.startswith(head)]
+    measured.sort(key=lambda d: -1 if d == 'calibrated' else float(d), reverse=True)
+    shown = measured if wanted is None else [str(delta) for delta in wanted]
+    if unknown := [delta for delta in shown if delta not in measured]:
+        raise ValueError(f'delta {unknown} was not measured; there are {measured}')
+    return shown
+
+
+def _delta_name(delta: str, calibrated: Sequence[float]) -> str:
+    """The delta as a title says it, with the value(s) of the calibrated one."""
+    if delta != 'calibrated':
+        return delta
+    texts = list(dict.fromkeys(_written(value, '{:.6g}') for value in calibrated))
+    if texts == [_ABSENT]:
+        return 'calibrated (precision never reached)'
+    return f'calibrated ({", ".join(texts)})'

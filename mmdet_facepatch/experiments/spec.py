@@ -1,0 +1,316 @@
+"""What an experiment's config asks for: read and checked, nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+DEFAULT_DATA = 'subset'
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """The attack whose patch an entry pastes.
+
+    Attributes:
+        method (str): Name of an attack config.
+        detector (str | None): Name of the attacked detector; None is the entry's own.
+        init (Mapping | None): What the patch starts from, if not the config's.
+        half (int | None): 0 or 1 takes every second training image only.
+        seed (int | None): Of the run, and of the noise that the patch starts from.
+        options (Mapping): Keys of the attack config to override.
+    """
+
+    method: str
+    detector: str | None = None
+    init: Mapping[str, Any] | None = None
+    half: int | None = None
+    seed: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EntrySpec:
+    """One entry of a table: what is pasted, how, and who is evaluated.
+
+    Attributes:
+        name (str): Of its own in the experiment.
+        detector (str): Name of the detector that is evaluated.
+        patch (Mapping | None): An init or a file that is pasted as it is.
+        attack (AttackSpec | None): The attack whose patch is pasted.
+        placement (Mapping): Keys of the placement, of attack and evaluation.
+        removed (str | None): Part of the patch that is not pasted.
+        scale (float | None): Side of the pasted patch relative to that at full size.
+        paper (Mapping): Subset -> the paper's ``precision/recall``.
+        group (str | None): Name before there was one entry for each seed.
+    """
+
+    name: str
+    detector: str
+    patch: Mapping[str, Any] | None = None
+    attack: AttackSpec | None = None
+    placement: Mapping[str, Any] = field(default_factory=dict)
+    removed: str | None = None
+    scale: float | None = None
+    paper: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
+
+    @property
+    def condition(self) -> str:
+        """What is pasted: 'clean' (nothing), 'init', or 'attack'."""
+        return 'attack' if self.attack else 'init' if self.patch else 'clean'
+
+    @property
+    def attacked(self) -> str | None:
+        """Name of the detector that its attack is against, or None."""
+        return (self.attack.detector or self.detector) if self.attack else None
+
+
+@dataclass(frozen=True)
+class MatrixSpec:
+    """Each patch on each detector.
+
+    Attributes:
+        patches (tuple[str, ...]): Names.
+        detectors (tuple[str, ...]): Names.
+        number (str | None): Key of the one number of the matrix; None is precision and
+            recall of All at both deltas, and the recall as heat map.
+        label (str | None): What that number is, for the heat map.
+    """
+
+    patches: tuple[str, ...]
+    detectors: tuple[str, ...]
+    number: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentSpec:
+    """One experiment on one data set; see :func:`read_spec` for the config.
+
+    Attributes:
+        path (str): The config.
+        title (str): For tables and figures.
+        data (str): Name of the data, or path of its config.
+        detectors (Mapping[str, dict]): Name -> ``config`` and ``checkpoint``.
+        attacks (Mapping[str, str]): Method -> attack config.
+        entries (tuple[EntrySpec, ...]): One for each seed where there are seeds.
+        matrix (MatrixSpec | None): If the entries are a matrix.
+        figure (str | None): Kind of the experiment's figure.
+        held_out (int): Training images that no attack optimises on.
+        seeds (tuple[int, ...]): Of entries whose attack names none.
+        options (Mapping): Keys that every run's config overrides.
+        changed_seeds (bool): Whether the seeds are not the config's.
+        changed_data (bool): Whether the data is not the config's.
+    """
+
+    path: str
+    title: str
+    data: str
+    detectors: Mapping[str, Mapping[str, Any]]
+    attacks: Mapping[str, str]
+    entries: tuple[EntrySpec, ...]
+    matrix: MatrixSpec | None = None
+    figure: str | None = None
+    held_out: int = 0
+    seeds: tuple[int, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    changed_seeds: bool = False
+    changed_data: bool = False
+
+    @property
+    def used_detectors(self) -> list[str]:
+        """Names of the detectors that entries attack or evaluate."""
+        names = [
+            name for entry in self.entries for name in (entry.detector, entry.attacked)
+        ]
+        return list(dict.fromkeys(name for name in names if name))
+
+    def select(self, names: Iterable[str]) -> tuple[EntrySpec, ...]:
+        """The named entries.
+
+        Args:
+            names (Iterable[str]): Of entries, or of their groups.
+
+        Returns:
+            tuple[EntrySpec, ...]: In the order of the config.
+
+        Raises:
+            ValueError: If there is no such entry.
+        """
+        wanted = set(names)
+        known = {label for e in self.entries for label in (e.name, e.group)}
+        if wanted - known:
+            raise ValueError(
+                f'{self.path} has no entry {sorted(wanted - known)}; it has '
+                f'{[entry.name for entry in self.entries]}'
+            )
+        return tuple(e for e in self.entries if wanted & {e.name, e.group})
+
+
+def read_spec(
+    path: str,
+    data: str | None = None,
+    seeds: Sequence[int] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> ExperimentSpec:
+    """Read and check the config of an experiment.
+
+    The config, see ``configs/experiments/``, has ``title``, ``detectors`` (name ->
+    ``config`` and ``checkpoint``, None for a black box), ``attacks`` (method -> attack
+    config), and ``entries``, each with ``name`` and the keys of :class:`EntrySpec` but
+    ``group``; its ``attack`` has those of :class:`AttackSpec`. An entry with neither
+    ``patch`` nor ``attack`` is the clean images; without a ``detector`` it is of the
+    first one. In place of ``entries`` there may be a ``matrix``: ``patches`` (name ->
+    keys of an entry), ``detectors`` (names), and optionally ``number`` and ``label``.
+    ``data`` names the images, ``seeds`` make of every entry with an attack one for
+    each seed, and ``held_out`` takes that many images, spread evenly, out of the
+    training set of all attacks, which are validated on them after every epoch.
+
+    Args:
+        path (str): The config.
+        data (str, optional): In place of the config's data. Defaults to None.
+        seeds (Sequence[int], optional): In place of the config's seeds. Defaults to
+            None.
+        options (Mapping, optional): Keys to override in every run's config. Defaults to
+            None.
+
+    Returns:
+        ExperimentSpec: What it asks for.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If an entry has an unknown key, detector or method, both a patch and
+            an attack, or a name that is taken.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'experiment config {path} does not exist')
+    cfg = Config.fromfile(path).to_dict()
+    if 'entries' not in cfg and not cfg.get('matrix'):
+        raise ValueError(f'{path} has neither entries nor a matrix: nothing to run')
+    configured = tuple(cfg.get('seeds') or ())
+    own_data = cfg.get('data') or DEFAULT_DATA
+    used = configured if seeds is None else tuple(seeds)
+    matrix, raw = (
+        _matrix(cfg['matrix']) if cfg.get('matrix') else (None, cfg['entries'])
+    )
+    entries = [_entry(path, item, cfg['detectors'], cfg['attacks']) for item in raw]
+    _check_names(path, entries)
+    return ExperimentSpec(
+        path=path,
+        title=cfg['title'],
+        data=data or own_data,
+        detectors=cfg['detectors'],
+        attacks=cfg['attacks'],
+        entries=tuple(expand_seeds(entries, used)),
+        matrix=matrix,
+        figure=cfg.get('figure'),
+        held_out=cfg.get('held_out') or 0,
+        seeds=used,
+        options=dict(options or {}),
+        changed_seeds=used != configured,
+        changed_data=data is not None and data != own_data,
+    )
+
+
+def matrix_entry(patch: str, detector: str) -> str:
+    """Name of the entry of a patch on a detector."""
+    return f'{patch} on {detector}'
+
+
+def expand_seeds(entries: Iterable[EntrySpec], seeds: Sequence[int]) -> list[EntrySpec]:
+    """One entry for each seed in place of each entry with an attack.
+
+    Entries without an attack, and attacks that name their seed, stay as they are.
+
+    Args:
+        entries (Iterable[EntrySpec]): As the config has them.
+        seeds (Sequence[int]): Seeds; none leaves all entries as they are.
+
+    Returns:
+        list[EntrySpec]: Those that came from one have its name as ``group``.
+    """
+    expanded: list[EntrySpec] = []
+    for entry in entries:
+        attack = entry.attack
+        if not seeds or attack is None or attack.seed is not None:
+            expanded.append(entry)
+            continue
+        expanded += [
+            replace(
+                entry,
+                name=f'{entry.name}, seed {seed}',
+                group=entry.name,
+                attack=replace(attack, seed=seed),
+            )
+            for seed in seeds
+        ]
+    return expanded
+
+
+def _matrix(matrix: Mapping[str, Any]) -> tuple[MatrixSpec, list[dict]]:
+    patches, detectors = matrix['patches'], matrix['detectors']
+    spec = MatrixSpec(
+        tuple(patches), tuple(detectors), matrix.get('number'), matrix.get('label')
+    )
+    return spec, [
+        dict(entry, name=matrix_entry(patch, detector), detector=detector)
+        for patch, entry in patches.items()
+        for detector in detectors
+    ]
+
+
+def _entry(
+    path: str,
+    raw: Mapping[str, Any],
+    detectors: Mapping[str, Any],
+    methods: Mapping[str, Any],
+) -> EntrySpec:
+    """An entry of the config, checked."""
+    name = raw.get('name')
+    where = f'{path}: entry {name!r}'
+    attack = raw.get('attack') or {}
+    unknown = (set(raw) - _keys(EntrySpec)) | {'group'} & set(raw)
+    unknown |= set(attack) - _keys(AttackSpec)
+    if unknown:
+        raise ValueError(f'{where} has unknown keys {sorted(unknown)}')
+    if attack and raw.get('patch'):
+        raise ValueError(f'{where} has a patch and an attack; which one is pasted?')
+    for detector in (raw.get('detector'), attack.get('detector')):
+        if detector is not None and detector not in detectors:
+            raise ValueError(
+                f'{where} names the detector {detector!r}; there are {list(detectors)}'
+            )
+    if attack and attack.get('method') not in methods:
+        raise ValueError(
+            f'{where} names the method {attack.get("method")!r}; there are '
+            f'{list(methods)}'
+        )
+    seed = attack.get('seed', 0)
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(
+            f'{where} has the seed {seed!r}; a seed is a whole number from 0 on'
+        )
+    own = {key: value for key, value in raw.items() if value is not None}
+    own['attack'] = AttackSpec(**attack) if attack else None
+    # The first detector is that of entries that name none.
+    return EntrySpec(**{'name': '', 'detector': next(iter(detectors)), **own})
+
+
+def _check_names(path: str, entries: Iterable[EntrySpec]) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if not entry.name or entry.name in seen:
+            raise ValueError(
+                f'{path}: each entry needs a name of its own; {entry.name!r} is '
+                'missing or taken'
+            )
+        seen.add(entry.name)
+
+
+def _keys(kind: type) -> set[str]:
+    return {item.name for item in fields(kind)}

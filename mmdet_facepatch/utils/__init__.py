@@ -1,0 +1,1 @@
+"""Files, digests, random states and checkpoints, without trust in their content."""

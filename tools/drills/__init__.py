@@ -1,1 +1,0 @@
-"""Damaged inputs by kind; ``tools/damage_drill.py`` tries them."""
