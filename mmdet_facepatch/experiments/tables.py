@@ -32,10 +32,12 @@ def experiment_markdown(index: ExperimentIndex, store: RunStore) -> str:
         index (ExperimentIndex): Of the experiment.
         store (RunStore): Has its numbers.
     """
+    one_number = index.matrix is not None and index.matrix['number'] is not None
+    unit = '' if one_number else ' Precision/recall in %.'
     return '\n\n'.join(
         [
             f'# {index.title}',
-            f'Data: {index.data}. Precision/recall in %.',
+            f'Data: {index.data}.{unit}',
             *experiment_tables(index, store),
             *budget_of_attacks(index, store),
         ]
