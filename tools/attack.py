@@ -16,10 +16,13 @@ from mmdet_facepatch.engine import (
     add_common_arguments,
     build_runner,
     claim_work_dir,
+    complete_pipelines,
     data_config,
     load_config,
+    preflight,
     report_on,
     set_report_option,
+    set_steps,
 )
 from mmdet_facepatch.utils.memory import keep_freed_memory
 
@@ -36,6 +39,20 @@ def parse_args() -> argparse.Namespace:
         metavar='NAME',
         help="images in place of the config's: embedded, widerface_subset, widerface, "
         'or a config file with the dataloaders',
+    )
+    parser.add_argument(
+        '--pyramid',
+        type=float,
+        nargs='+',
+        metavar='SCALE',
+        help='report on an image pyramid of these scales, as the paper does, in place '
+        "of the detector's own test pipeline",
+    )
+    parser.add_argument(
+        '--steps',
+        type=int,
+        metavar='N',
+        help='stop after N steps, in place of the epochs of the config',
     )
     parser.add_argument(
         '--resume',
@@ -85,6 +102,11 @@ def main() -> None:
         amp=args.amp,
         overlay=overlay,
     )
+    if args.steps is not None:
+        set_steps(cfg, args.steps)
+    if args.pyramid:
+        cfg.pyramid = args.pyramid
+    complete_pipelines(cfg)
     if args.report_only is not None and args.resume is None:
         report_on(cfg, args.report_only or None)
     if args.save_predictions:
@@ -93,6 +115,7 @@ def main() -> None:
     purposes = ['train'] * train + ['report'] * report
     with claim_work_dir(cfg, purposes, args.overwrite):
         runner = build_runner(cfg)
+        preflight(runner, train=train, test=report)
         if train:
             runner.train()
         if report:

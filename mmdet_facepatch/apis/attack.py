@@ -11,9 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from ..attack import attacker_of
-from ..engine import claim_work_dir, load_attack_history
+from ..engine import claim_work_dir, load_attack_history, preflight, set_steps
 from ..utils.randomness import seeded
-from .images import Boxes, Images, image_config
+from ..utils.target_classes import Target
+from .images import Boxes, Images, class_name, image_config
 from .runs import Detector, build_attacker, run_config, start_runner
 
 
@@ -56,8 +57,8 @@ def attack(
     patch: Mapping[str, Any] | None = None,
     placement: Mapping[str, Any] | None = None,
     patch_transforms: Sequence[dict] = (),
-    category: str | None = None,
-    label: int | None = None,
+    target: Target = None,
+    steps: int | None = None,
     channel_order: str = 'bgr',
     work_dir: str | os.PathLike | None = None,
     overwrite: bool = False,
@@ -97,10 +98,12 @@ def attack(
             ``dict(alpha=0.4, center='middle')``. Defaults to None.
         patch_transforms (Sequence[dict]): Configs of random transforms of the patch,
             see :mod:`mmdet_facepatch.attack.patch.transforms`. Defaults to ().
-        category (str, optional): Name of the category of a COCO file whose boxes are
-            faces; needed if it has several. Defaults to None.
-        label (int, optional): Index of the faces' class in detector and data; needed if
-            either has several. Defaults to None.
+        target (Target): What is attacked, gets the patch and is judged: the name of a
+            class of detector and data, or a list of names;
+            ``dict(data='Face', detector='face')`` where they differ. None if both have
+            one class. Defaults to None.
+        steps (int, optional): Steps of the optimiser, in place of ``epochs``. Defaults
+            to None.
         channel_order (str): Of images that are arrays, 'bgr' or 'rgb'. Defaults to
             'bgr'.
         work_dir (str | os.PathLike, optional): Folder for everything that is written.
@@ -145,8 +148,7 @@ def attack(
                 boxes,
                 folder / 'data',
                 'train',
-                category=category,
-                label=label,
+                name=class_name(target),
                 channel_order=channel_order,
             )
         cfg = run_config(
@@ -158,8 +160,8 @@ def attack(
                 patch=patch or {},
                 placement=placement or {},
                 patch_transforms=list(patch_transforms),
+                target=target,
             ),
-            label=label,
             options=options,
             resume=resume,
             amp=amp,
@@ -167,9 +169,12 @@ def attack(
         )
         if epochs is not None:
             cfg.train_cfg.max_epochs = epochs
-        model = build_attacker(cfg, detector, cfg.train_dataloader.dataset, label)
+        if steps is not None:
+            set_steps(cfg, steps)
+        model = build_attacker(cfg, detector)
         with claim_work_dir(cfg, ['train'], overwrite):
             runner = start_runner(cfg, model, device)
+            preflight(runner, train=True)
             runner.train()
     pixels = attacker_of(runner.model).patch.pixels.detach().cpu().clone()
     return AttackResult(pixels, load_attack_history(folder), folder)

@@ -16,11 +16,12 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ..attack import save_patch
-from ..engine import ReportHook, claim_work_dir
+from ..engine import ReportHook, claim_work_dir, preflight
 from ..evaluation import FaceEvaluation, format_report
 from ..utils.randomness import seeded
+from ..utils.target_classes import Target
 from .attack import AttackResult
-from .images import Boxes, Images, image_config
+from .images import Boxes, Images, class_name, image_config
 from .runs import Detector, build_attacker, run_config, start_runner
 
 #: Condition without a patch, to which all others are compared.
@@ -68,8 +69,7 @@ def evaluate(
     *,
     placement: Mapping[str, Any] | None = None,
     scales: Sequence[float] | None = None,
-    category: str | None = None,
-    label: int | None = None,
+    target: Target = None,
     channel_order: str = 'bgr',
     work_dir: str | os.PathLike | None = None,
     overwrite: bool = False,
@@ -92,10 +92,10 @@ def evaluate(
             of a start as ``dict(type='constant', value=0.5)``. Defaults to None, the
             clean images alone.
         placement (Mapping[str, Any], optional): As in :func:`attack`. Defaults to None.
-        scales (Sequence[float], optional): Scales at which each image is seen; by
-            default those of the data config, or 0.5, 1 and 2. Defaults to None.
-        category (str, optional): As in :func:`attack`. Defaults to None.
-        label (int, optional): As in :func:`attack`. Defaults to None.
+        scales (Sequence[float], optional): Scales of an image pyramid whose detections
+            are merged. Defaults to None, the detector's own test pipeline, with its
+            score threshold and NMS.
+        target (Target): As in :func:`attack`. Defaults to None.
         channel_order (str): As in :func:`attack`. Defaults to 'bgr'.
         work_dir (str | os.PathLike, optional): Gets the report, plots and pictures;
             None keeps no files. Defaults to None.
@@ -135,17 +135,15 @@ def evaluate(
             boxes,
             folder / 'data',
             'test',
-            category=category,
-            label=label,
+            name=class_name(target),
             channel_order=channel_order,
-            scales=scales,
         )
         cfg = run_config(
             'patch_score',
             data,
             str(folder),
-            model=dict(placement=placement or {}),
-            label=label,
+            model=dict(placement=placement or {}, target=target),
+            scales=scales,
             options=options,
             log_level=log_level,
         )
@@ -158,11 +156,12 @@ def evaluate(
         }
         if keeps_nothing:
             cfg.custom_hooks = []
-        model = build_attacker(cfg, detector, cfg.test_dataloader.dataset, label)
+        model = build_attacker(cfg, detector)
         with claim_work_dir(cfg, ['report'], overwrite):
             runner = start_runner(cfg, model, device)
             if keeps_nothing:
                 runner.register_hook(_Collector())
+            preflight(runner, test=True)
             runner.test()
         report = next(h for h in runner.hooks if isinstance(h, ReportHook))
         return Evaluations(dict(report.evaluations))

@@ -18,6 +18,7 @@ from PIL import Image
 from ..engine import data_config
 from ..utils.files import write_atomically
 from ..utils.json_files import write_json
+from ..utils.target_classes import Target, split_target
 
 #: The package's configs, wherever it is installed.
 CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
@@ -36,10 +37,8 @@ def image_config(
     folder: Path,
     purpose: str,
     *,
-    category: str | None = None,
-    label: int | None = None,
+    name: str = 'face',
     channel_order: str = 'bgr',
-    scales: Sequence[float] | None = None,
 ) -> Config:
     """Dataloaders and evaluators for images with boxes.
 
@@ -48,14 +47,9 @@ def image_config(
         boxes (Boxes): Likewise.
         folder (Path): Gets the images where they are given as arrays.
         purpose (str): 'train' or 'test', for which a dataloader must be there.
-        category (str, optional): Category of the faces in a COCO file. Defaults to
-            None.
-        label (int, optional): Class of the faces among those of the detector. Defaults
-            to None.
+        name (str): Of the class of boxes that are arrays. Defaults to 'face'.
         channel_order (str): Of images that are arrays, 'bgr' or 'rgb'. Defaults to
             'bgr'.
-        scales (Sequence[float], optional): Scales of evaluation; by default those of
-            the data config, or 0.5, 1 and 2. Defaults to None.
 
     Returns:
         Config: To be laid over the config of an attack. Without a ``val_dataloader`` of
@@ -77,10 +71,10 @@ def image_config(
     elif isinstance(images, (str, os.PathLike)) and isinstance(
         boxes, (str, os.PathLike)
     ):
-        cfg = _loaders(_coco(Path(images), Path(boxes), category, label))
+        cfg = _loaders(_coco(Path(images), Path(boxes)))
     elif isinstance(images, (list, tuple)) and isinstance(boxes, (list, tuple)):
-        saved = save_images(images, boxes, folder, channel_order)
-        cfg = _loaders(_coco(saved, saved / _ANNOTATIONS, None, label))
+        saved = save_images(images, boxes, folder, name, channel_order)
+        cfg = _loaders(_coco(saved, saved / _ANNOTATIONS))
     else:
         raise TypeError(
             'images and boxes must be a data config or data set config and None, a '
@@ -90,9 +84,17 @@ def image_config(
     _check_keys(cfg, f'{purpose}_dataloader')
     if not cfg.get('val_dataloader'):
         cfg.update(val_dataloader=None, val_evaluator=None, val_cfg=None)
-    if scales is not None:
-        _set_scales(cfg, scales)
     return cfg
+
+
+def class_name(target: Target) -> str:
+    """What boxes that are arrays show: the target by name, else faces.
+
+    Args:
+        target (Target): See :func:`mmdet_facepatch.apis.attack`.
+    """
+    data, _ = split_target(target)
+    return data if isinstance(data, str) else 'face'
 
 
 def _check_keys(cfg: Config, needed: str) -> None:
@@ -110,22 +112,18 @@ def _check_keys(cfg: Config, needed: str) -> None:
 
 
 def _loaders(dataset: Mapping) -> Config:
-    """Dataloaders of a data set, with the pipelines of the embedded data's config."""
+    """Dataloaders of a data set, with the training pipeline of the embedded data."""
     cfg = data_config('embedded', CONFIGS)
     given = {key: value for key, value in dataset.items() if key != 'pipeline'}
     cfg.train_dataloader.dataset = dict(
         copy.deepcopy(given), pipeline=cfg.train_pipeline
     )
-    cfg.test_dataloader.dataset = dict(
-        copy.deepcopy(given), test_mode=True, pipeline=cfg.test_pipeline
-    )
+    cfg.test_dataloader.dataset = dict(copy.deepcopy(given), test_mode=True)
     cfg.val_dataloader = None
     return cfg
 
 
-def _coco(
-    folder: Path, annotations: Path, category: str | None, label: int | None
-) -> dict[str, Any]:
+def _coco(folder: Path, annotations: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise FileNotFoundError(f'the image folder {folder} does not exist')
     if not annotations.is_file():
@@ -134,31 +132,15 @@ def _coco(
         type='CocoFaceDataset',
         ann_file=str(annotations.resolve()),
         data_prefix=dict(img=str(folder.resolve())),
-        category=category,
-        label=label or 0,
         filter_cfg=dict(filter_empty_gt=True),
     )
-
-
-def _set_scales(cfg: Config, scales: Sequence[float]) -> None:
-    """Evaluate at other scales."""
-    steps = cfg.test_dataloader.dataset.get('pipeline') or []
-    pyramids = [step for step in steps if step['type'] == 'TestTimeAug']
-    if len(pyramids) != 1:
-        raise ValueError(
-            'scales are those of the TestTimeAug in the test pipeline, and there are '
-            f'{len(pyramids)}; set them in the config'
-        )
-    pyramids[0]['transforms'][0] = [
-        dict(type='Resize', scale_factor=float(scale), keep_ratio=True)
-        for scale in scales
-    ]
 
 
 def save_images(
     images: Sequence[NDArray],
     boxes: Sequence[ArrayLike],
     folder: Path,
+    name: str = 'face',
     channel_order: str = 'bgr',
 ) -> Path:
     """Write images as PNG files and their boxes as a COCO file.
@@ -167,9 +149,10 @@ def save_images(
     workers, a resumed run and the report read them there.
 
     Args:
-        images (Sequence[NDArray]): (H, W, 3) uint8 each.
+        images (Sequence[NDArray]): (H, W, 3) uint8 each, or floats in [0, 1].
         boxes (Sequence[ArrayLike]): (N, 4) of each image, xyxy in pixels; N may be 0.
         folder (Path): Gets a folder named by the digest of all of it.
+        name (str): Of the boxes' class. Defaults to 'face'.
         channel_order (str): 'bgr', as mmcv reads images, or 'rgb'. Defaults to 'bgr'.
 
     Returns:
@@ -187,7 +170,7 @@ def save_images(
         _checked_boxes(i, found, picture)
         for i, (found, picture) in enumerate(zip(boxes, pictures, strict=True))
     ]
-    digest = hashlib.sha256(channel_order.encode())
+    digest = hashlib.sha256(f'{channel_order} {name}'.encode())
     for picture, found in zip(pictures, faces, strict=True):
         digest.update(f'{picture.shape}{found.shape}'.encode())
         digest.update(picture.tobytes() + found.tobytes())
@@ -200,20 +183,26 @@ def save_images(
         image = Image.fromarray(np.ascontiguousarray(rgb))
         save = partial(image.save, format='PNG', compress_level=1)
         write_atomically(target / f'{i:06d}.png', save)
-    write_json(target / _ANNOTATIONS, _to_coco(pictures, faces))
+    write_json(target / _ANNOTATIONS, _to_coco(pictures, faces, name))
     return target
 
 
 def _checked_image(index: int, image: NDArray) -> NDArray[np.uint8]:
     array = np.asarray(image)
-    if (
-        array.dtype != np.uint8
-        or array.ndim != 3
-        or array.shape[2] != 3
-        or 0 in (array.shape)
-    ):
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ValueError(f'image {index} is {array.shape}, but must be (H, W, 3)')
+    if np.issubdtype(array.dtype, np.floating):
+        low, high = array.min(), array.max()
+        # Not true of NaN.
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f'image {index} has floats from {low:g} to {high:g}, but they must lie '
+                'in [0, 1]; give pixels of 0 to 255 as uint8'
+            )
+        array = (255 * array).round().astype(np.uint8)
+    if array.dtype != np.uint8:
         raise ValueError(
-            f'image {index} is {array.shape} {array.dtype}, but must be (H, W, 3) uint8'
+            f'image {index} is {array.dtype}, but must be uint8, or floats in [0, 1]'
         )
     return np.ascontiguousarray(array)
 
@@ -239,7 +228,9 @@ def _checked_boxes(index: int, boxes: ArrayLike, image: NDArray) -> NDArray[np.f
     return array
 
 
-def _to_coco(pictures: Sequence[NDArray], faces: Sequence[NDArray]) -> dict[str, Any]:
+def _to_coco(
+    pictures: Sequence[NDArray], faces: Sequence[NDArray], name: str
+) -> dict[str, Any]:
     images = [
         dict(
             id=i, file_name=f'{i:06d}.png', height=image.shape[0], width=image.shape[1]
@@ -259,5 +250,5 @@ def _to_coco(pictures: Sequence[NDArray], faces: Sequence[NDArray]) -> dict[str,
         for number, (i, x1, y1, x2, y2) in enumerate(found, start=1)
     ]
     return dict(
-        images=images, annotations=annotations, categories=[dict(id=1, name='face')]
+        images=images, annotations=annotations, categories=[dict(id=1, name=name)]
     )

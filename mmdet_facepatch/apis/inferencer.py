@@ -14,8 +14,10 @@ from mmengine.config import Config, ConfigDict
 from torch import nn
 
 from .. import zoo
+from ..attack.detector_config import num_classes
 from ..models import check_checkpoint
 from ..registry import SCOPE
+from ..utils.target_classes import Target, class_labels
 
 
 class FaceInferencer(DetInferencer):
@@ -33,15 +35,16 @@ class FaceInferencer(DetInferencer):
             are found, too.
         palette (str): As in mmdet. Defaults to 'none', that of the config's data set.
         show_progress (bool): As in mmdet. Defaults to True.
-        face_label (int): Label of faces; detections of other classes are left out.
-            Defaults to 0.
+        target (Target): Name or index of the class that is looked for, or several; the
+            detections of others are left out. None if the detector has one. Defaults to
+            None.
 
     Called with images (paths, folders, or (H, W, 3) uint8 arrays in BGR order), it
     returns and writes what mmdet's does.
 
     Raises:
         FileNotFoundError: If ``model`` is neither a published detector nor a file.
-        ValueError: If a detector has no weights.
+        ValueError: If a detector has no weights, or no class of the target's name.
 
     Example:
         >>> inferencer = FaceInferencer()
@@ -57,15 +60,18 @@ class FaceInferencer(DetInferencer):
         scope: str = SCOPE,
         palette: str = 'none',
         show_progress: bool = True,
-        face_label: int = 0,
+        target: Target = None,
     ) -> None:
         if isinstance(model, str):
             if not Path(model).is_file():
                 model = str(zoo.config_path(model))
             if weights is None and Path(model).stem in zoo.names():
                 weights = f'{zoo.SCHEME}{Path(model).stem}'
-        self.face_label = face_label
         super().__init__(model, weights, device, scope, palette, show_progress)
+        classes = self.model.dataset_meta.get('classes')
+        self.labels = class_labels(
+            target, classes, num_classes(self.model), 'the model'
+        )
 
     def _load_weights_to_model(
         self, model: nn.Module, checkpoint: dict | None, cfg: Config
@@ -92,7 +98,9 @@ class FaceInferencer(DetInferencer):
         samples = super().forward(inputs, **kwargs)
         for sample in samples:
             found = sample.pred_instances
-            sample.pred_instances = found[found.labels == self.face_label]
+            sample.pred_instances = found[
+                torch.isin(found.labels, found.labels.new_tensor(self.labels))
+            ]
         return samples
 
     def visualize(

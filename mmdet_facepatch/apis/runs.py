@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdet.registry import DATASETS, MODELS
+from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
@@ -18,13 +18,24 @@ from torch import nn
 
 from .. import zoo
 from ..attack import PatchAttacker, detector_digest
-from ..datasets import CocoFaceDataset
-from ..engine import build_runner, load_config
+from ..attack.detector_config import read_detector_config
+from ..engine import build_runner, complete_pipelines, load_config
 from .images import CONFIGS
 
 #: ``facepatch://NAME``, the config of a black box, ``dict(config=..., checkpoint=...)``
 #: or a module.
 Detector = str | os.PathLike | Mapping | nn.Module
+
+# How a module without a config is shown images: as they are.
+_PLAIN = Config(
+    dict(
+        test_pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale_factor=1.0, keep_ratio=True),
+            dict(type='PackDetInputs'),
+        ]
+    )
+)
 
 #: The paper's methods, each with a config in ``configs/attack``.
 METHODS = ('patch_iou', 'patch_score', 'patch_score_focal', 'patch_combination')
@@ -86,7 +97,7 @@ def run_config(
     *,
     seed: int = 0,
     model: Mapping[str, Any] | None = None,
-    label: int | None = None,
+    scales: Sequence[float] | None = None,
     options: Mapping[str, Any] | None = None,
     resume: bool = False,
     amp: bool = False,
@@ -102,7 +113,8 @@ def run_config(
             to 0.
         model (Mapping[str, Any], optional): Keys of ``model`` to be merged, such as
             ``placement``. Defaults to None.
-        label (int, optional): Class of the faces. Defaults to None.
+        scales (Sequence[float], optional): Scales of an image pyramid. Defaults to
+            None, the detector's own test pipeline.
         options (Mapping[str, Any], optional): As ``--cfg-options``; arguments go before
             them. Defaults to None.
         resume (bool): Resume from the last checkpoint in the work dir. Defaults to
@@ -127,8 +139,8 @@ def run_config(
     for key, value in (model or {}).items():
         merged = isinstance(value, Mapping)
         cfg.model[key] = {**(cfg.model.get(key) or {}), **value} if merged else value
-    if label is not None:
-        _set_label(cfg, label)
+    if scales is not None:
+        cfg.pyramid = list(scales)
     # Loggers and visualizers of an earlier run in this process would be used again.
     cfg.experiment_name = f'{path.stem}_{uuid.uuid4().hex[:8]}'
     visualizer = cfg.get('visualizer') or dict(type='DetLocalVisualizer')
@@ -137,37 +149,19 @@ def run_config(
     return cfg
 
 
-def _set_label(cfg: Config, label: int) -> None:
-    """Attack and evaluate one class of several."""
-    cfg.model.label = label
-    reader = cfg.model.get('reader') or dict(type='AutoCandidateReader')
-    cfg.model.reader = dict(reader, class_id=label)
-    for key in ('val_evaluator', 'test_evaluator'):
-        found = cfg.get(key) or []
-        metrics: list[Any] = [found] if isinstance(found, Mapping) else found
-        for metric in metrics:
-            if metric['type'] == 'WiderFaceMetric':
-                metric['face_label'] = label
-
-
 def build_attacker(
-    cfg: Config,
-    detector: Detector | Sequence[Detector],
-    dataset: Mapping,
-    label: int | None = None,
+    cfg: Config, detector: Detector | Sequence[Detector]
 ) -> PatchAttacker:
     """Build the model of a config with a detector of any form.
 
     Args:
         cfg (Config): Of :func:`run_config`; its detector becomes a description of this
-            one.
+            one, and evaluation data sets get the pipelines that they lack.
         detector (Detector | Sequence[Detector]): Or several, for an ensemble.
-        dataset (Mapping): Config of the data set that is used.
-        label (int, optional): Class of the faces among those of detector and data set;
-            None if there is no choice. Defaults to None.
 
     Raises:
-        ValueError: If there are several classes and no label, or no such class.
+        ValueError: If the detector has no class of the target's name, or no test
+            pipeline.
     """
     # The runner makes its own, after the detector is loaded.
     MMLogger.get_instance(cfg.experiment_name, log_level=cfg.log_level)
@@ -176,9 +170,16 @@ def build_attacker(
     )
     resolved = [_resolve(one) for one in given]
     described = [_describe(one) for one in resolved]
+    first = resolved[0]
+    if isinstance(first, dict):
+        detector_config = read_detector_config(first['config'])
+    else:
+        # As mmdet's init_detector leaves it; of a bare module nobody knows how it is
+        # deployed.
+        detector_config = getattr(first, 'cfg', None) or _PLAIN
+    complete_pipelines(cfg, detector_config)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(dict(cfg.model, detector=resolved))
-        _check_classes(model, dataset, label)
     cfg.model.detector = described if given is detector else described[0]
     return model
 
@@ -195,43 +196,3 @@ def start_runner(cfg: Config, model: PatchAttacker, device: str | None) -> Runne
     if device is not None:
         runner.model.to(device)
     return runner
-
-
-def _check_classes(model: PatchAttacker, dataset: Mapping, label: int | None) -> None:
-    """See that detectors and data set agree on which class the faces are."""
-    known = {type(d).__name__: _num_classes(d) for d in model.detectors}
-    for config in _leaves(dataset):
-        built = DATASETS.build(dict(config, pipeline=[], lazy_init=True))
-        # It labels the faces as it is told.
-        if not isinstance(built, CocoFaceDataset):
-            known[config['type']] = len(built.metainfo.get('classes', ('face',)))
-    for name, count in known.items():
-        if label is None and count > 1:
-            raise ValueError(
-                f'{name} has {count} classes: give that of the faces as label, an '
-                'index that detector and data share'
-            )
-        if label is not None and not 0 <= label < count:
-            raise ValueError(
-                f'label is {label}, but {name} has {count} class(es), counted from 0'
-            )
-
-
-def _leaves(dataset: Mapping) -> list[Mapping]:
-    """Configs of the data sets inside wrappers."""
-    inner = dataset.get('datasets') or [dataset.get('dataset')]
-    if inner == [None]:
-        return [dataset]
-    return [leaf for part in inner for leaf in _leaves(part)]
-
-
-def _num_classes(detector: nn.Module) -> int:
-    """Number of classes of a detector's heads; 1 for a detector without any."""
-    heads = [getattr(detector, name, None) for name in ('roi_head', 'bbox_head')]
-    found = [
-        getattr(module, 'num_classes', 1)
-        for head in heads
-        if isinstance(head, nn.Module)
-        for module in head.modules()
-    ]
-    return max(found, default=1)

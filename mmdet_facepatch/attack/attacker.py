@@ -14,42 +14,27 @@ from mmengine.dist import get_world_size
 from mmengine.model import BaseModel, is_model_wrapper
 from torch import Tensor, nn
 
-from .frozen_detector import (
+from ..utils.target_classes import (
     Target,
-    build_target,
+    TargetLabels,
+    check_same,
+    class_labels,
+    split_target,
+)
+from .frozen_detector import (
+    FrozenDetector,
     detector_digest,
+    freeze_detector,
     modules_in_train_mode,
     named_in_part,
 )
 from .patch.transforms import check_transform, transform_patch
+from .placement import all_faces
 
 # Configs give the patch in RGB, mmcv loads images in BGR.
 CHANNEL_ORDERS = ('rgb', 'bgr')
 # 8-bit images against patch pixels in [0, 1].
 PIXEL_SCALE = 255.0
-
-
-def all_faces(sample: DetDataSample, label: int | None = None) -> Tensor:
-    """Every annotated face of an image, ignored ones too: all get a patch.
-
-    Args:
-        sample (DetDataSample): With ``gt_instances`` and optionally
-            ``ignored_instances``.
-        label (int, optional): Of the faces; None takes all boxes for faces. Defaults to
-            None.
-
-    Returns:
-        Tensor: (G, 4) float xyxy, pixels; those of ``gt_instances`` first. Boxes
-        without area are left out.
-    """
-    parts = [sample.gt_instances]
-    if 'ignored_instances' in sample and 'bboxes' in sample.ignored_instances:
-        parts.append(sample.ignored_instances)
-    if label is not None:
-        parts = [part[part.labels == label] for part in parts]
-    faces = torch.cat([getattr(part.bboxes, 'tensor', part.bboxes) for part in parts])
-    wh = faces[:, 2:] - faces[:, :2]
-    return faces[(wh > 0).all(dim=1)]
 
 
 @torch.no_grad()
@@ -114,9 +99,9 @@ class PatchAttacker(BaseModel):
             None where validation and test pipelines have one scale. Defaults to None.
         channel_order (str): Channel order of the input images, 'bgr' or 'rgb'. Defaults
             to 'bgr'.
-        label (int, optional): Label of the annotated objects that get the patch, in a
-            data set with several classes; None gives it to all. Evaluation follows.
-            Defaults to None.
+        target (Target): What is attacked, gets the patch and is judged: the name of a
+            class, or a list of them; ``dict(data='Face', detector='face')`` where the
+            names differ. None if data and detector have one class. Defaults to None.
         data_preprocessor (dict, optional): Leave it None: the detector's own is used
             after pasting. Defaults to None.
         init_cfg (dict, optional): As in mmengine. Defaults to None.
@@ -126,7 +111,7 @@ class PatchAttacker(BaseModel):
             not positive, or a transform of the patch has trainable parameters.
     """
 
-    _targets: list[Target]
+    frozen: list[FrozenDetector]
     _predictor: BaseModel
 
     def __init__(
@@ -140,7 +125,7 @@ class PatchAttacker(BaseModel):
         loss: dict | None = None,
         tta_model: dict | None = None,
         channel_order: str = 'bgr',
-        label: int | None = None,
+        target: Target = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
         patch_transforms: Sequence[dict] = (),
@@ -152,7 +137,7 @@ class PatchAttacker(BaseModel):
                 f'got {channel_order!r}'
             )
         self.channel_order = channel_order
-        self.label = label
+        self.target = target
         self.patch = MODELS.build(patch)
         self.patch_transforms = nn.ModuleList(
             check_transform(MODELS.build(transform)) for transform in patch_transforms
@@ -162,23 +147,47 @@ class PatchAttacker(BaseModel):
         self.sample_set = TASK_UTILS.build(sample_set)
         self.loss = MODELS.build(loss or dict(type='AdversarialLoss'))
         several = detector if isinstance(detector, (list, tuple)) else [detector]
-        targets: list[Target] = [build_target(one, reader) for one in several]
-        if not targets:
+        frozen = [
+            freeze_detector(one, reader, split_target(target)[1]) for one in several
+        ]
+        if not frozen:
             raise ValueError('PatchAttacker: the list of detectors is empty')
-        self._hide_targets(targets, tta_model)
+        self._hide_detectors(frozen, tta_model)
+        # Of the data that it is trained on; None takes all boxes.
+        self.labels: Sequence[int] | None = None
 
-    def _hide_targets(self, targets: list[Target], tta_model: dict | None) -> None:
+    def _hide_detectors(
+        self, frozen: list[FrozenDetector], tta_model: dict | None
+    ) -> None:
         """Keep detectors out of parameters, state dict and ``train()``."""
-        predictor = targets[0].detector
+        predictor = frozen[0].module
         if tta_model is not None:
             predictor = MODELS.build(dict(tta_model, module=predictor))
-        object.__setattr__(self, '_targets', targets)
+        object.__setattr__(self, 'frozen', frozen)
         object.__setattr__(self, '_predictor', predictor)
         self.detector_digest = self._digest()
 
+    def target_labels(self, classes: Sequence[str] | None, owner: str) -> TargetLabels:
+        """Labels of the target in a data set and in the first detector.
+
+        Args:
+            classes (Sequence[str], optional): Names of the data set's classes, if it
+                has any.
+            owner (str): The data set, for an error.
+
+        Raises:
+            ValueError: If the data set has no such class, or several where no target is
+                named, or its only class is not the detector's.
+        """
+        first = self.frozen[0]
+        if self.target is None:
+            check_same(classes, first.classes, first.name)
+        data = class_labels(split_target(self.target)[0], classes, None, owner)
+        return TargetLabels(data, first.class_ids)
+
     def _digest(self) -> str:
         """Digest of the detector; of an ensemble, that of its digests."""
-        digests = [detector_digest(target.detector) for target in self._targets]
+        digests = [detector_digest(one.module) for one in self.frozen]
         if len(digests) == 1:
             return digests[0]
         return hashlib.sha256(' '.join(digests).encode()).hexdigest()
@@ -186,12 +195,12 @@ class PatchAttacker(BaseModel):
     @property
     def detector(self) -> nn.Module:
         """The frozen detector, of an ensemble the first."""
-        return self._targets[0].detector
+        return self.frozen[0].module
 
     @property
     def detectors(self) -> list[nn.Module]:
         """All frozen detectors."""
-        return [target.detector for target in self._targets]
+        return [one.module for one in self.frozen]
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> PatchAttacker:
         # .to(), .cuda() and .cpu() all end here: the detectors come along.
@@ -283,18 +292,18 @@ class PatchAttacker(BaseModel):
         """
         if mode != 'loss':
             raise ValueError(f"PatchAttacker: mode is {mode!r}, only 'loss' is known")
-        faces = [all_faces(sample, self.label) for sample in data_samples]
+        faces = [all_faces(sample, self.labels) for sample in data_samples]
         images, squares = self.paste(inputs, faces)
         # Detectors do not change the list, though their preprocessors pad.
         selected = [
-            self._samples(target, images, data_samples, faces, squares)
-            for target in self._targets
+            self._samples(frozen, images, data_samples, faces, squares)
+            for frozen in self.frozen
         ]
         factors, mean_score = _reduce(selected)
         losses = {
-            f'loss_adv_{i}': target.weight * self.loss(log_scores, factor)
-            for i, (target, log_scores, factor) in enumerate(
-                zip(self._targets, selected, factors, strict=True)
+            f'loss_adv_{i}': frozen.weight * self.loss(log_scores, factor)
+            for i, (frozen, log_scores, factor) in enumerate(
+                zip(self.frozen, selected, factors, strict=True)
             )
         }
         if len(losses) == 1:
@@ -312,18 +321,18 @@ class PatchAttacker(BaseModel):
 
     def _samples(
         self,
-        target: Target,
+        frozen: FrozenDetector,
         images: list[Tensor],
         data_samples: list[DetDataSample],
         faces: list[Tensor],
         squares: list[Tensor],
     ) -> Tensor:
         """``log S`` of the samples that one detector offers, (N,) float."""
-        detector: Any = target.detector
+        detector: Any = frozen.module
         batch = detector.data_preprocessor(
             dict(inputs=images, data_samples=data_samples), False
         )
-        found = target.reader(detector, batch['inputs'], batch['data_samples'])
+        found = frozen.reader(detector, batch['inputs'], batch['data_samples'])
         log_scores = []
         for candidates, boxes, patches in zip(found, faces, squares, strict=True):
             index = self.sample_set(candidates, boxes, patches.to(boxes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,3 +64,16 @@ def class_log_scores(logits: Tensor, class_id: int, use_sigmoid: bool) -> Tensor
         Tensor: (...) float <= 0, finite for finite logits, and so is the gradient.
     """
     return F.logsigmoid(class_log_odds(logits, class_id, use_sigmoid))
+
+
+def each_class(log_scores: Callable[[int], Tensor], class_ids: Sequence[int]) -> Tensor:
+    """``log S`` of several classes, one after the other.
+
+    Args:
+        log_scores (Callable[[int], Tensor]): Returns (..., A) float of a class.
+        class_ids (Sequence[int]): K classes.
+
+    Returns:
+        Tensor: (..., K * A) float.
+    """
+    return torch.cat([log_scores(class_id) for class_id in class_ids], dim=-1)

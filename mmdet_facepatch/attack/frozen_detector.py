@@ -7,18 +7,25 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS, TASK_UTILS
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
 from ..models.detectors import check_checkpoint
 from ..utils.digests import file_digest
 from ..utils.safe_loading import SafeCheckpointLoader
+from ..utils.target_classes import Target, class_labels
 from .candidates import Candidates
+from .detector_config import (
+    class_names,
+    configured_classes,
+    num_classes,
+    read_detector_config,
+)
 
 # How many differing keys an error message names.
 NAMED_KEYS = 3
@@ -113,8 +120,12 @@ def merge_batch_norms(detector: nn.Module) -> nn.Module:
     return detector
 
 
-def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
-    """Load weights, or say which names or shapes keep them from fitting."""
+def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> dict[str, Any]:
+    """Load weights, or say which names or shapes keep them from fitting.
+
+    Returns:
+        dict[str, Any]: What the checkpoint says of itself.
+    """
     loaded = SafeCheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
     found = loaded.get('state_dict', loaded)
     state = OrderedDict(
@@ -138,7 +149,7 @@ def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
         'of another shape': reshaped,
     }
     if not any(problems.values()):
-        return
+        return loaded.get('meta') or {}
     parts = [
         f'{len(keys)} {what} ({named_in_part(keys)})'
         for what, keys in problems.items()
@@ -165,7 +176,9 @@ def build_frozen_detector(
             batch norms as they are. Defaults to True.
 
     Returns:
-        nn.Module: The detector in ``eval()``, without parameter gradients.
+        nn.Module: The detector in ``eval()``, without parameter gradients. Its ``cfg``
+        is the config, its ``dataset_meta`` has the names of its ``classes``, from the
+        checkpoint or else the config's data set, or None.
 
     Raises:
         FileNotFoundError: If config or checkpoint is not there.
@@ -173,67 +186,101 @@ def build_frozen_detector(
         ValueError: If the config has no model, or the checkpoint does not fit it, is
             missing or not applicable, or a module of the detector stays in train mode.
     """
-    if not Path(config).is_file():
-        raise FileNotFoundError(
-            f'detector config {config} does not exist; give the path of an mmdet '
-            'config as detector.config'
-        )
-    cfg = Config.fromfile(config)
-    if 'model' not in cfg:
-        raise ValueError(f'detector config {config} has no model')
+    cfg = read_detector_config(config)
     # Outside a runner nothing else says in whose names the config is written. What an
     # init_cfg names is not loaded: that is for init_weights().
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
         detector = MODELS.build(cfg.model)
     check_checkpoint(detector, checkpoint, config)
+    # As mmdet's init_detector leaves them.
+    detector.cfg = cfg
+    detector.dataset_meta = dict(classes=configured_classes(cfg))
     if checkpoint is not None:
-        _load_whole(detector, checkpoint, config)
+        meta = _load_whole(detector, checkpoint, config)
+        detector.dataset_meta.update(meta.get('dataset_meta') or {})
     freeze(detector)
     return merge_batch_norms(detector) if merge_norms else detector
 
 
 @dataclass(frozen=True)
-class Target:
+class FrozenDetector:
     """One frozen detector of an attack.
 
     Attributes:
-        detector (nn.Module): In ``eval()``, without parameter gradients.
+        module (nn.Module): In ``eval()``, without parameter gradients.
         reader (Callable[..., list[Candidates]]): Reads its candidates.
+        class_ids (tuple[int, ...]): Target among its classes.
         weight (float): Factor on its loss.
     """
 
-    detector: nn.Module
+    module: nn.Module
     reader: Callable[..., list[Candidates]]
+    class_ids: tuple[int, ...]
     weight: float = 1.0
 
+    @property
+    def name(self) -> str:
+        """For a message: its class, and the file of its config, if it has one."""
+        cfg = getattr(self.module, 'cfg', None)
+        path = getattr(cfg, 'filename', None)
+        file = f' of {Path(path).name}' if path else ''
+        return f'the detector {type(self.module).__name__}{file}'
 
-def build_target(detector: dict | nn.Module, reader: dict | None) -> Target:
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of its classes, if they are known."""
+        names = class_names(self.module)
+        return names if names and len(names) == num_classes(self.module) else None
+
+
+def freeze_detector(
+    detector: dict | nn.Module, reader: dict | None, target: Target
+) -> FrozenDetector:
     """Freeze a detector and give it its reader.
 
     Args:
         detector (dict | nn.Module): Arguments of :func:`build_frozen_detector`, with
             ``weight`` and ``reader`` of its own if need be; or a built detector.
         reader (dict, optional): Config of the reader where the detector has none of its
-            own; None finds that of its head.
+            own; None finds that of its head. Its ``class_id``, if it has one, is the
+            target in this detector.
+        target (Target): Classes of the detector that are attacked.
 
     Returns:
-        Target: Detector, reader and weight.
+        FrozenDetector: Detector, reader and weight.
 
     Raises:
-        ValueError: If the weight is not positive, or the detector cannot be frozen.
+        ValueError: If the weight is not positive, the detector cannot be frozen, or has
+            no such class.
     """
-    common = reader or dict(type='AutoCandidateReader')
+    weight, own = 1.0, reader
     if isinstance(detector, nn.Module):
-        return Target(freeze(detector), TASK_UTILS.build(common))
-    options = dict(detector)
-    weight = options.pop('weight', 1.0)
-    if not weight > 0:
+        module = freeze(detector)
+    else:
+        options = dict(detector)
+        weight = options.pop('weight', weight)
+        if not weight > 0:
+            raise ValueError(
+                f'PatchAttacker: the weight of {options.get("config")} must '
+                f'be positive, got {weight}'
+            )
+        own = options.pop('reader', reader)
+        module = build_frozen_detector(**options)
+    own = dict(own or dict(type='AutoCandidateReader'))
+    if 'class_id' in own and target is not None:
         raise ValueError(
-            f'PatchAttacker: the weight of {options.get("config")} must '
-            f'be positive, got {weight}'
+            f'PatchAttacker: the target is {target!r}, and the reader has class_id '
+            f'{own["class_id"]}: leave class_id out'
         )
-    own = options.pop('reader', common)
-    return Target(build_frozen_detector(**options), TASK_UTILS.build(own), weight)
+    if 'class_id' in own:
+        found = own['class_id']
+        ids = (found,) if isinstance(found, int) else tuple(found)
+    else:
+        count = num_classes(module)
+        name = FrozenDetector(module, TASK_UTILS.build, ()).name
+        ids = class_labels(target, class_names(module), count, name)
+        own['class_id'] = ids
+    return FrozenDetector(module, TASK_UTILS.build(own), ids, weight)
 
 
 def detector_file_digest(checkpoint: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from mmdet.registry import TASK_UTILS
+from mmdet.structures import DetDataSample
 from torch import Tensor
 
 # Height of the centre below the top edge of the face, as weights of the three
@@ -166,3 +167,29 @@ class PatchPlacement:
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(alpha={self.alpha}, center={self.center!r})'
+
+
+def all_faces(sample: DetDataSample, labels: Sequence[int] | None = None) -> Tensor:
+    """Every annotated face of an image, ignored ones too: all get a patch.
+
+    Args:
+        sample (DetDataSample): With ``gt_instances`` and optionally
+            ``ignored_instances``.
+        labels (Sequence[int], optional): Of the target classes; None takes all boxes.
+            Defaults to None.
+
+    Returns:
+        Tensor: (G, 4) float xyxy, pixels; those of ``gt_instances`` first. Boxes
+        without area are left out.
+    """
+    parts = [sample.gt_instances]
+    if 'ignored_instances' in sample and 'bboxes' in sample.ignored_instances:
+        parts.append(sample.ignored_instances)
+    if labels is not None:
+        parts = [
+            part[torch.isin(part.labels, part.labels.new_tensor(labels))]
+            for part in parts
+        ]
+    faces = torch.cat([getattr(part.bboxes, 'tensor', part.bboxes) for part in parts])
+    wh = faces[:, 2:] - faces[:, :2]
+    return faces[(wh > 0).all(dim=1)]

@@ -1,5 +1,6 @@
 """Data sets, image loading and training transforms."""
 
+from .checks import DataCheck, check_data
 from .coco_faces import CocoFaceDataset
 from .describe import build_dataset, data_digest, describe_data
 from .embedded import EmbeddedFaceDataset, build_embedded_dataset
@@ -12,11 +13,13 @@ from .transforms import (
     RandomFaceScaleCrop,
     RandomStepResize,
     find_image_loaders,
+    pipeline_steps,
 )
 from .wider_face import WiderFaceDataset
 
 __all__ = [
     'CocoFaceDataset',
+    'DataCheck',
     'EmbeddedFaceDataset',
     'FaceCrop',
     'LoadIntactImage',
@@ -30,8 +33,10 @@ __all__ = [
     'WiderFaceDataset',
     'build_dataset',
     'build_embedded_dataset',
+    'check_data',
     'data_digest',
     'describe_data',
     'find_image_loaders',
+    'pipeline_steps',
     'seeded_dataloader',
 ]

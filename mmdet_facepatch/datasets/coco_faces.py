@@ -1,11 +1,10 @@
-"""Faces of one category of a COCO file."""
+"""A COCO file with the classes that it names itself."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 from pathlib import PurePosixPath
-from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
@@ -17,52 +16,39 @@ _ANNOTATION_KEYS = ('id', 'image_id', 'category_id', 'bbox', 'area')
 
 @DATASETS.register_module()
 class CocoFaceDataset(CocoDataset):
-    """mmdet's ``CocoDataset``, of which one category are the faces.
+    """mmdet's ``CocoDataset``, whose classes are the categories of the file.
 
-    The id of an image is its ``file_name`` without suffix. As in mmdet, boxes that are
-    marked ``ignore``, lie outside the image, or have a side of less than 1 pixel are
-    left out; those marked ``iscrowd`` get the ignore flag.
+    mmdet's own takes COCO's 80 classes unless ``metainfo`` names others, and leaves out
+    boxes of all categories that are not among them. Here ``metainfo`` need not name
+    them. Labels count the categories in the order in which the file lists them, as in
+    mmdet, and so do the names, whatever the order in ``metainfo``. The id of an image
+    is its ``file_name`` without suffix.
+
+    As in mmdet, boxes that are marked ``ignore``, lie outside the image, or have a side
+    of less than 1 pixel are left out; those marked ``iscrowd`` get the ignore flag.
 
     Args:
         *args (Any): As in mmdet.
-        category (str, optional): Name of the category whose boxes are faces. None takes
-            the only one of the file. Defaults to None.
-        label (int): ``bbox_label`` of the faces: their class among those of the
-            detector. Defaults to 0.
-        **kwargs (Any): As in mmdet.
+        **kwargs (Any): The same.
 
     Raises:
-        ValueError: If the file is no COCO file, has no such category, or has several
-            and none is named, or if two images have the same id.
+        ValueError: If the file is no COCO file, ``metainfo`` names a class that it has
+            not, no image is left, or two images or categories have the same name.
     """
 
-    METAINFO = {'classes': ('face',), 'palette': [(0, 0, 255)]}
-
-    def __init__(
-        self,
-        *args: Any,
-        category: str | None = None,
-        label: int = 0,
-        **kwargs: Any,
-    ) -> None:
-        self.category = category
-        self.label = label
-        super().__init__(*args, **kwargs)
+    METAINFO = {'classes': None, 'palette': 'random'}
 
     def load_data_list(self) -> list[dict]:
-        """Read the boxes of the category.
+        """Read images and boxes.
 
         Returns:
             list[dict]: One for each image, as in mmdet.
         """
-        self._metainfo['classes'] = (self._find_category(),)
+        names = self._find_categories()
+        self._metainfo['classes'] = names
         # pycocotools prints that it is loading.
         with contextlib.redirect_stdout(io.StringIO()):
-            infos = super().load_data_list()
-        for info in infos:
-            for face in info['instances']:
-                face['bbox_label'] = self.label
-        return infos
+            return super().load_data_list()
 
     def filter_data(self) -> list[dict]:
         """Filter as in mmdet, then name the images by their files.
@@ -73,8 +59,7 @@ class CocoFaceDataset(CocoDataset):
         infos = super().filter_data()
         if not infos:
             raise ValueError(
-                f'{self.ann_file}: no image is left; filter_cfg={self.filter_cfg}, '
-                f'category {self.category!r}'
+                f'{self.ann_file}: no image is left; filter_cfg={self.filter_cfg}'
             )
         folder = PurePosixPath(self.data_prefix['img'])
         seen = set()
@@ -87,8 +72,8 @@ class CocoFaceDataset(CocoDataset):
             info['img_id'] = name
         return infos
 
-    def _find_category(self) -> str:
-        """Name of the faces' category, after a check of the file."""
+    def _find_categories(self) -> tuple[str, ...]:
+        """Names of the classes, after a check of the file."""
         content = read_json(self.ann_file)
         lists = ('images', 'annotations', 'categories')
         if not isinstance(content, dict) or not all(
@@ -104,15 +89,15 @@ class CocoFaceDataset(CocoDataset):
                 raise ValueError(
                     f'{self.ann_file}: annotation {index} has no {", ".join(missing)}'
                 )
-        names = sorted({category['name'] for category in content['categories']})
-        if self.category is None and len(names) == 1:
-            self.category = names[0]
-        if self.category not in names:
-            known = ', '.join(map(repr, names)) or 'none'
-            problem = (
-                'several categories: name the one of the faces as category'
-                if self.category is None
-                else f'no category {self.category!r}'
+        names = [category['name'] for category in content['categories']]
+        if len(set(names)) < len(names):
+            raise ValueError(f'{self.ann_file}: two categories have the same name')
+        wanted = self._metainfo.get('classes') or names
+        wanted = {wanted} if isinstance(wanted, str) else set(wanted)
+        unknown = sorted(wanted - set(names))
+        if unknown or not names:
+            raise ValueError(
+                f'{self.ann_file} has no category {", ".join(unknown) or "at all"}; '
+                f'there are {", ".join(names) or "none"}'
             )
-            raise ValueError(f'{self.ann_file} has {problem}; there are {known}')
-        return str(self.category)
+        return tuple(name for name in names if name in wanted)

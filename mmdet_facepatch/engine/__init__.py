@@ -10,6 +10,7 @@ from .config import (
     load_config,
     report_on,
     set_report_option,
+    set_steps,
 )
 from .hooks import (
     AttackHistoryHook,
@@ -33,6 +34,8 @@ from .loops import (
     current_condition,
     find_paste_transform,
 )
+from .pipelines import complete_pipelines
+from .preflight import preflight
 from .report import write_report
 from .work_dir import WorkDirError, claim_work_dir
 
@@ -57,6 +60,7 @@ __all__ = [
     'add_common_arguments',
     'build_runner',
     'claim_work_dir',
+    'complete_pipelines',
     'current_condition',
     'damage_of',
     'data_config',
@@ -66,7 +70,9 @@ __all__ = [
     'load_attack_history',
     'find_paste_transform',
     'load_config',
+    'preflight',
     'report_on',
     'set_report_option',
+    'set_steps',
     'write_report',
 ]

@@ -21,7 +21,7 @@ from ..utils.safe_loading import enable_safe_loading
 MODULE2PACKAGE.setdefault('mmdet_facepatch', 'mmdet_facepatch')
 
 # Keys that tools read besides those of Runner.
-TOOL_KEYS = {'tta_model', 'tta_pipeline'}
+TOOL_KEYS = {'pyramid', 'tta_model', 'tta_pipeline'}
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -199,6 +199,27 @@ def set_report_option(cfg: Config, key: str, value: object) -> None:
             f'which is what writes {key}'
         )
     hooks[0][key] = value
+
+
+def set_steps(cfg: Config, steps: int) -> None:
+    """Stop an attack after so many steps, with a schedule of that length.
+
+    Args:
+        cfg (Config): Of an attack; changed in place.
+        steps (int): At least 1.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if steps < 1:
+        raise ValueError(f'--steps must be at least 1, got {steps}')
+    cfg.train_cfg.pop('max_epochs', None)
+    cfg.train_cfg.max_steps = steps
+    schedulers = cfg.get('param_scheduler') or []
+    for one in schedulers if isinstance(schedulers, list) else [schedulers]:
+        if one.pop('convert_to_iter_based', False):
+            one.update(by_epoch=False, end=steps)
+            one.pop('T_max', None)
 
 
 def report_on(cfg: Config, patch: str | None) -> None:

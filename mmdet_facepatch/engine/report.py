@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ..attack import find_attacker
+from ..attack.detector_config import dataset_leaves
 from ..evaluation import (
     FaceEvaluation,
     format_report,
@@ -20,10 +21,14 @@ from ..evaluation import (
     save_report,
 )
 from ..evaluation.functional.faces import OFFICIAL_SUBSETS
+from ..evaluation.metrics.target_metric import TargetMetric
 from ..ops import provide_operators
 from ..utils.files import write_atomically
 from ..utils.provenance import device_name
 from ..visualization import plot_f_beta, plot_precision_recall, save_figure
+
+# What stands above the tables of a report.
+FIRST_LINES = ('target', 'view')
 
 
 def write_report(
@@ -49,16 +54,20 @@ def write_report(
     save_curves(target / 'curves.npz', evaluations)
     numbers = {name: e.numbers for name, e in evaluations.items()}
     intervals = {name: e.intervals for name, e in evaluations.items()}
-    caption = _caption(evaluations)
+    caption = _caption(evaluations, protocol)
     markdown = report_to_markdown(numbers, intervals, caption=caption)
     write_atomically(target / 'report.md', f'{markdown}\n'.encode())
     _save_plots(target / 'plots', evaluations)
     return format_report(numbers, intervals, caption=caption)
 
 
-def _caption(evaluations: Mapping[str, FaceEvaluation]) -> str:
+def _caption(
+    evaluations: Mapping[str, FaceEvaluation], protocol: Mapping[str, Any]
+) -> str:
     reference, first = next(iter(evaluations.items()))
-    lines = [f'precision/recall in % on {_images(first)}']
+    lines = [f'WARNING: {warning}' for warning in doubts(evaluations)]
+    lines += [f'{key}: {protocol[key]}' for key in FIRST_LINES if protocol.get(key)]
+    lines.append(f'precision/recall in % on {_images(first)}')
     if not math.isnan(first.calibrated_delta):
         lines.append(
             f'calibrated: score >= {first.calibrated_delta:.4f}, where the '
@@ -71,6 +80,33 @@ def _caption(evaluations: Mapping[str, FaceEvaluation]) -> str:
         'is a better attack)'
     )
     return ';\n'.join(lines)
+
+
+def doubts(evaluations: Mapping[str, FaceEvaluation]) -> list[str]:
+    """Why the numbers may say nothing, one sentence each.
+
+    Args:
+        evaluations (Mapping[str, FaceEvaluation]): Evaluation by name of the condition,
+            the reference first.
+    """
+    reference, first = next(iter(evaluations.items()))
+    found = []
+    if not first.data['num_detections']:
+        found.append(
+            f'the detector finds nothing in the images of {reference!r}: look at its '
+            'weights, its score threshold and the target'
+        )
+    elif not first.numbers['all/AP'] > 0:
+        found.append(
+            f'no detection in the images of {reference!r} is right: look at the '
+            'target, the weights and the annotation'
+        )
+    found += [
+        f'no patch was pasted in the images of {name!r}'
+        for name, evaluation in evaluations.items()
+        if evaluation.numbers.get('num_patches') == 0
+    ]
+    return found
 
 
 def _images(evaluation: FaceEvaluation) -> str:
@@ -138,6 +174,8 @@ def protocol_of(runner: Runner) -> dict[str, Any]:
         dataset={key: value for key, value in dataset.items() if key != 'pipeline'},
         pipeline=dataset.get('pipeline'),
         scales=_scales(dataset.get('pipeline', [])),
+        target=_target(runner),
+        view=describe_view(runner),
         evaluator=cfg['test_evaluator'],
         test_cfg=_test_cfg(runner.model),
         merge=(model.get('tta_model') or model).get('tta_cfg'),
@@ -154,6 +192,54 @@ def protocol_of(runner: Runner) -> dict[str, Any]:
             detector_digest=attacker.detector_digest,
         )
     return protocol
+
+
+def _target(runner: Runner) -> str | None:
+    """Names of the classes that are judged."""
+    classes = runner.test_loop.dataloader.dataset.metainfo.get('classes')
+    for metric in runner.test_loop.evaluator.metrics:
+        if isinstance(metric, TargetMetric):
+            labels = metric.target_labels.data
+            return ', '.join(classes[i] if classes else f'class {i}' for i in labels)
+    return None
+
+
+def describe_view(runner: Runner) -> str:
+    """How the test shows images to the detector, and what it keeps, in one line.
+
+    Args:
+        runner (Runner): With a test pipeline in its config.
+    """
+    cfg = runner.cfg.to_dict()
+    pipeline = dataset_leaves(cfg['test_dataloader']['dataset'])[0]['pipeline']
+    scales = _scales(pipeline)
+    kept = _test_cfg(runner.model) or {}
+    kept = kept.get('rcnn') or kept
+    nms = _describe_nms(kept.get('nms'))
+    parts = [f'score >= {kept["score_thr"]:g}'] if 'score_thr' in kept else []
+    parts += [f'NMS at IoU {nms}'] if nms else []
+    own = f' ({", ".join(parts)})' if parts else ''
+    shown = ', '.join(map(_describe_scale, scales)) or 'the original size'
+    if not any(str(step['type']).endswith('TestTimeAug') for step in pipeline):
+        return f'as the detector is deployed, at {shown}{own}'
+    model = cfg.get('model', {})
+    merge = (model.get('tta_model') or model).get('tta_cfg') or {}
+    return (
+        f'pyramid of scales {shown}{own}, merged by NMS at IoU '
+        f'{_describe_nms(merge.get("nms"))}'
+    )
+
+
+def _describe_scale(scale: Any) -> str:
+    return (
+        ' x '.join(map(str, scale))
+        if isinstance(scale, (tuple, list))
+        else f'{scale:g}'
+    )
+
+
+def _describe_nms(nms: Any) -> str:
+    return f'{nms["iou_threshold"]:g}' if nms and 'iou_threshold' in nms else ''
 
 
 def _scales(steps: Any) -> list[Any]:

@@ -19,6 +19,7 @@ from ..evaluation.functional.matching import (
     DetectionMatches,
     match_detections,
 )
+from ..utils.target_classes import TargetLabels
 
 Colour = tuple[int, int, int]
 Style = Literal['-', '--', ':']
@@ -54,21 +55,22 @@ class FaceVisualizer(DetLocalVisualizer):
         name (str): Name of the instance. Defaults to 'visualizer'.
         face_iou_thr (float): Least IoU of a detection with the face that it finds.
             Defaults to 0.5.
-        face_label (int): Class of the detections and annotations that are drawn.
-            Defaults to 0.
         **kwargs (Any): As in :class:`mmdet.visualization.DetLocalVisualizer`.
+
+    Attributes:
+        target_labels (TargetLabels): Classes of the detections and annotations that are
+            drawn; class 0 until :class:`FaceVisualizationHook` sets those of a test.
     """
 
     def __init__(
         self,
         name: str = 'visualizer',
         face_iou_thr: float = 0.5,
-        face_label: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, **kwargs)
         self.face_iou_thr = face_iou_thr
-        self.face_label = face_label
+        self.target_labels = TargetLabels()
 
     def draw_outcomes(
         self,
@@ -186,12 +188,13 @@ class FaceVisualizer(DetLocalVisualizer):
 
     def _faces_of(self, sample: DetDataSample) -> NDArray[np.float64] | None:
         """(G, 4) annotated faces of a data sample, None where it has none."""
+        labels = self.target_labels.data
         if 'instances' in sample.metainfo:
             return _check_boxes(
                 [
                     instance['bbox']
                     for instance in sample.instances
-                    if instance.get('bbox_label', self.face_label) == self.face_label
+                    if instance.get('bbox_label', labels[0]) in labels
                 ]
             )
         if 'gt_instances' not in sample:
@@ -199,7 +202,7 @@ class FaceVisualizer(DetLocalVisualizer):
         found = sample.gt_instances
         boxes = _to_array(found.bboxes)
         if 'labels' in found:
-            boxes = boxes[_to_array(found.labels) == self.face_label]
+            boxes = boxes[np.isin(_to_array(found.labels), labels)]
         return _check_boxes(boxes)
 
     def _detections_of(
@@ -208,7 +211,8 @@ class FaceVisualizer(DetLocalVisualizer):
         found = sample.pred_instances
         scores = _to_array(found.scores)
         order = np.argsort(-scores, kind='stable')
-        wanted = (scores >= score_thr) & (_to_array(found.labels) == self.face_label)
+        labels = _to_array(found.labels)
+        wanted = (scores >= score_thr) & np.isin(labels, self.target_labels.detector)
         return _check_boxes(_to_array(found.bboxes)[order[wanted[order]]])
 
     def _outline(

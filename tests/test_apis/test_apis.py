@@ -186,7 +186,8 @@ class TestEvaluate:
         rgb = [image[..., ::-1] for image in pictures()]
         other = run_evaluation(detector, rgb, FACES, channel_order='rgb')['clean']
         folder = write_coco(tmp_path, extra=True)
-        coco = run_evaluation(detector, folder, folder / 'coco.json', category='face')[
+        target = dict(data='face', detector=0)
+        coco = run_evaluation(detector, folder, folder / 'coco.json', target=target)[
             'clean'
         ]
         dataset = run_evaluation(
@@ -195,8 +196,8 @@ class TestEvaluate:
                 type='CocoFaceDataset',
                 ann_file=str(folder / 'coco.json'),
                 data_prefix=dict(img=str(folder)),
-                category='face',
             ),
+            target='face',
         )['clean']
         same = [numbers(found) for found in (arrays, other, coco, dataset)]
         assert len(set(same)) == 1
@@ -239,11 +240,11 @@ def write_coco(root, extra):
 class TestClassOfTheFaces:
     def test_category_of_several(self, detector, tmp_path):
         folder = write_coco(tmp_path, extra=True)
-        message = r"several categories: name .*; there are 'dog', 'face'"
+        message = r"test_dataloader has 2 classes \('face', 'dog'\): say which"
         with pytest.raises(ValueError, match=message):
             run_evaluation(detector, folder, folder / 'coco.json')
-        with pytest.raises(ValueError, match="no category 'cat'"):
-            run_evaluation(detector, folder, folder / 'coco.json', category='cat')
+        with pytest.raises(ValueError, match="target 'Faces': .*did you mean 'face'"):
+            run_evaluation(detector, folder, folder / 'coco.json', target='Faces')
 
     @pytest.mark.slow
     def test_class_of_the_detector(self, tiny_sln_config, tmp_path):
@@ -253,19 +254,25 @@ class TestClassOfTheFaces:
             lambda: run_evaluation(detector, pictures(), FACES),
             lambda: run_attack(detector, tmp_path / 'none'),
         ):
-            with pytest.raises(ValueError, match='SLN has 3 classes: give .* label'):
+            with pytest.raises(ValueError, match='SLN has 3 classes: say which'):
                 call()
-        with pytest.raises(ValueError, match='label is 3, but SLN has 3'):
-            run_evaluation(detector, pictures(), FACES, label=3)
+        targets = [dict(data='face', detector=label) for label in (0, 1, 3)]
+        with pytest.raises(ValueError, match='target 3: the detector SLN has 3'):
+            run_evaluation(detector, pictures(), FACES, target=targets[2])
+        with pytest.raises(ValueError, match='names of the 3 classes .* not known'):
+            run_evaluation(detector, pictures(), FACES, target='face')
+        detector.dataset_meta = dict(classes=('face', 'hand', 'foot'))
         found = [
-            run_evaluation(detector, pictures(), FACES, label=label)['clean']
-            for label in (0, 1)
+            run_evaluation(detector, pictures(), FACES, target=target)['clean']
+            for target in ('face', 'hand')
         ]
+        again = run_evaluation(detector, pictures(), FACES, target=targets[1])['clean']
+        assert numbers(found[1]) == numbers(again)
         assert numbers(found[0]) != numbers(found[1])
         assert all(one.numbers['all/num_faces'] == 3 for one in found)
         patches = [
-            run_attack(detector, tmp_path / str(label), epochs=1, label=label).patch
-            for label in (0, 1)
+            run_attack(detector, tmp_path / target, epochs=1, target=target).patch
+            for target in ('face', 'hand')
         ]
         assert not torch.equal(*patches)
 
@@ -277,10 +284,13 @@ class TestClassOfTheFaces:
             data_prefix=dict(img=str(folder)),
             metainfo=dict(classes=('dog', 'face')),
         )
-        with pytest.raises(ValueError, match='CocoDataset has 2 classes'):
+        with pytest.raises(ValueError, match='lists face, dog.* in the order of the f'):
+            run_evaluation(detector, dataset, target='face')
+        dataset['metainfo'] = dict(classes=('face', 'dog'))
+        with pytest.raises(ValueError, match='test_dataloader has 2 classes'):
             run_evaluation(detector, dataset)
         wrapped = dict(type='RepeatDataset', times=1, dataset=dataset)
-        with pytest.raises(ValueError, match='CocoDataset has 2 classes'):
+        with pytest.raises(ValueError, match='test_dataloader has 2 classes'):
             evaluate(detector, dict(test_dataloader=dict(dataset=wrapped)), **QUIET)
 
 

@@ -183,7 +183,7 @@ class TestFaceInferencer:
         assert found == dict(
             labels=[0], scores=[pytest.approx(0.8)], bboxes=[[4, 5, 6, 7]]
         )
-        monkeypatch.setattr(faces, 'face_label', 2)
+        monkeypatch.setattr(faces, 'labels', (2,))
         assert faces(photo)['predictions'][0]['bboxes'] == [[8, 9, 10, 11]]
 
     def test_black_box_brings_its_weights(self, photo):

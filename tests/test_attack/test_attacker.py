@@ -19,7 +19,8 @@ from mmdet_facepatch.attack import (
     detector_digest,
     merge_batch_norms,
 )
-from mmdet_facepatch.attack.attacker import _reduce, all_faces
+from mmdet_facepatch.attack.attacker import _reduce
+from mmdet_facepatch.attack.placement import all_faces
 
 
 def sample(boxes, ignored=()):
@@ -304,12 +305,13 @@ class TestPatchAttacker:
         )
         data.gt_instances.labels = torch.tensor([0, 3])
         data.ignored_instances.labels = torch.tensor([3])
-        assert all_faces(data, 0).tolist() == [[8, 8, 28, 28]]
-        assert all_faces(data, 3).tolist() == [[30, 30, 60, 60], [2, 40, 12, 50]]
-        assert len(all_faces(data)) == 3
+        assert all_faces(data, (0,)).tolist() == [[8, 8, 28, 28]]
+        assert all_faces(data, (3,)).tolist() == [[30, 30, 60, 60], [2, 40, 12, 50]]
+        assert len(all_faces(data)) == len(all_faces(data, (0, 3))) == 3
         counts = []
-        for label in (None, 0, 3, 7):
-            model = attacker(detector, label=label)
+        for labels in (None, (0,), (3,), (7,)):
+            model = attacker(detector)
+            model.labels = labels
             log = model(batch()['inputs'][:1], [data])
             counts.append(int(log['num_samples']))
         assert counts[1] > 0 and counts[2] > 0 and counts[3] == 0

@@ -84,7 +84,7 @@ def test_of_several_classes_one_gets_patches():
     """The others keep an empty row, so that rows are those of the instances."""
     before = loaded(boxes=((10, 10, 26, 26), (30, 10, 46, 26)))
     before['instances'][0]['bbox_label'] = 2
-    results = PastePatch(dict(type='constant', value=0.0), label=0)(
+    results = PastePatch(dict(type='constant', value=0.0), labels=(0,))(
         copy.deepcopy(before)
     )
     (x1, _, x2, _), shown = results['patch_boxes'].tolist()

@@ -936,7 +936,7 @@ class TestErrors:
     )
     def test_class_ids(self, kind):
         reader = TASK_UTILS.build(dict(type=kind))
-        assert reader.class_id == 0
+        assert reader.class_ids == (0,)
         with pytest.raises(ValueError, match=f'{kind}: class_id must be .*, got -1'):
             TASK_UTILS.build(dict(type=kind, class_id=-1))
 

@@ -71,7 +71,7 @@ def test_what_is_on_the_patch(box, options, score):
 def test_other_classes_do_not_count():
     one = sample([BOX, BOX], [0.9, 0.5], labels=[1, 0])
     assert evaluate([one])['likeness/grey'] == 0.5
-    assert evaluate([one], face_label=1)['likeness/grey'] == pytest.approx(0.9)
+    assert evaluate([one], target=1)['likeness/grey'] == pytest.approx(0.9)
 
 
 def test_a_shrunken_patch_counts_where_it_is():

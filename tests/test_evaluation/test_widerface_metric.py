@@ -223,7 +223,7 @@ def test_other_classes_are_left_out():
     metrics = evaluate([one], deltas=(0.5,))
     assert metrics['face/all/precision@0.5'] == 1.0
     assert metrics['face/all/num_faces'] == 1.0
-    other = evaluate([one], deltas=(0.5,), face_label=3)
+    other = evaluate([one], deltas=(0.5,), target=3)
     assert other['face/all/recall@0.5'] == 1.0
 
 

@@ -1,5 +1,7 @@
 # A universal patch against the shipped SLN. Configs of methods inherit from
-# this file and name their sample set; files in data/ say on which images.
+# this file and name their sample set; files in data/ say on which images. The
+# detector is evaluated as its own config deploys it: test pipeline, score
+# threshold, NMS. The paper's image pyramid is asked for: pyramid = (0.5, 1, 2).
 model = dict(
     type='PatchAttacker',
     detector=dict(
@@ -9,11 +11,8 @@ model = dict(
     patch=dict(type='UniversalPatch', size=(128, 128), init=dict(type='noise', seed=0)),
     placement=dict(type='PatchPlacement', alpha=0.5, center='top'),
     compositor=dict(type='PatchCompositor'),
-    reader=dict(type='AutoCandidateReader', class_id=0),
+    reader=dict(type='AutoCandidateReader'),
     loss=dict(type='AdversarialLoss'),
-    tta_model=dict(
-        type='PyramidTTA', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.3))
-    ),
     channel_order='bgr',
 )
 
@@ -29,8 +28,8 @@ conditions = dict(
     patch='current',
 )
 
-# Data configs set train_cfg: how many epochs depends on the number of images.
-val_cfg = dict(type='PatchValLoop')
+# Data configs set train_cfg, as the number of epochs depends on that of images, and
+# val_cfg where there are images to validate on.
 test_cfg = dict(type='PatchTestLoop', conditions=conditions)
 param_scheduler = [
     dict(

@@ -1,8 +1,6 @@
 # The embedded data: real faces composited on photographs, built on first use
 # from what scikit-image ships. Optimised on 'train', reported on 'val'.
 data_root = 'data/embedded'
-meta_keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor',
-             'instances', 'patch_boxes')
 
 train_pipeline = [
     dict(type='LoadIntactImage'),
@@ -15,18 +13,6 @@ train_pipeline = [
          meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
                     'scale_factor', 'flip', 'flip_direction'))
 ]
-# The patch is pasted on the original image, once, before any resize, at the
-# placement of the attack (model.placement).
-test_pipeline = [
-    dict(type='LoadIntactImage'),
-    dict(type='PastePatch'),
-    dict(type='TestTimeAug', transforms=[
-        [dict(type='Resize', scale_factor=scale, keep_ratio=True)
-         for scale in (0.5, 1.0, 2.0)],
-        [dict(type='PackDetInputs', meta_keys=meta_keys)],
-    ])
-]
-
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,
@@ -38,20 +24,12 @@ test_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
+    # The pipeline is the detector's, with the patch pasted on the original image.
     dataset=dict(type='EmbeddedFaceDataset', data_root=data_root, split='val',
-                 test_mode=True, pipeline=test_pipeline))
-# Validation during the attack: one scale.
-val_pipeline = [
-    dict(type='LoadIntactImage'),
-    dict(type='PastePatch'),
-    dict(type='TestTimeAug', transforms=[
-        [dict(type='Resize', scale_factor=1.0, keep_ratio=True)],
-        [dict(type='PackDetInputs', meta_keys=meta_keys)],
-    ])
-]
-val_dataloader = dict(
-    test_dataloader,
-    dataset=dict(test_dataloader['dataset'], pipeline=val_pipeline))
+                 test_mode=True))
+# Validation during the attack.
+val_dataloader = test_dataloader
+val_cfg = dict(type='PatchValLoop')
 
 # 240 steps.
 train_cfg = dict(type='PatchAttackLoop', max_epochs=20, val_interval=10)

@@ -13,7 +13,7 @@ from mmdet.structures.bbox import get_box_tensor
 from torch import Tensor
 
 from ...models.dense_heads.margins import flatten_map, refuse_custom_cls_channels
-from ..candidates import Candidates, class_log_scores
+from ..candidates import Candidates, class_log_scores, each_class
 from .base import DenseCandidateReader, no_reader, register_reader
 
 
@@ -61,6 +61,9 @@ class AnchorCandidateReader(DenseCandidateReader):
             )
         maps = [flatten_map(level, head.cls_out_channels) for level in outputs[0]]
         logits = torch.cat(maps, dim=1)
-        log_scores = class_log_scores(logits, self.class_id, head.use_sigmoid_cls)
+        log_scores = each_class(
+            lambda i: class_log_scores(logits, i, head.use_sigmoid_cls), self.class_ids
+        )
         anchors = torch.cat(head_priors(head, outputs[0]))
+        anchors = anchors.repeat(len(self.class_ids), 1)
         return [Candidates(anchors, image) for image in log_scores]

@@ -105,14 +105,15 @@ def detection_head(detector: Any) -> Any:
     return getattr(detector, 'bbox_head', None) if roi_head is None else roi_head
 
 
-def checked_class_id(reader: object, class_id: int) -> int:
-    """The class id, or a ValueError that names the reader if it is none."""
-    if not isinstance(class_id, int) or class_id < 0:
+def checked_class_ids(reader: object, class_id: int | Sequence[int]) -> tuple[int, ...]:
+    """Class ids, or a ValueError that names the reader if one is none."""
+    found = (class_id,) if isinstance(class_id, int) else tuple(class_id)
+    if not found or not all(isinstance(one, int) and one >= 0 for one in found):
         raise ValueError(
             f'{type(reader).__name__}: class_id must be an integer from 0 '
-            f'on, got {class_id!r}'
+            f'on, or a list of them, got {class_id!r}'
         )
-    return class_id
+    return found
 
 
 class CandidateReader(ABC):
@@ -123,14 +124,16 @@ class CandidateReader(ABC):
     the head's type once they are registered with :func:`register_reader`.
 
     Args:
-        class_id (int): Target class; faces are class 0. Defaults to 0.
+        class_id (int | Sequence[int]): Target class, or several: each box is then a
+            candidate of each. :class:`PatchAttacker` sets it from its ``target``.
+            Defaults to 0.
 
     Raises:
         ValueError: If ``class_id`` is no integer from 0 on.
     """
 
-    def __init__(self, class_id: int = 0) -> None:
-        self.class_id = checked_class_id(self, class_id)
+    def __init__(self, class_id: int | Sequence[int] = 0) -> None:
+        self.class_ids = checked_class_ids(self, class_id)
 
     def __call__(
         self, detector: Any, inputs: Tensor, data_samples: Sequence[DetDataSample]
@@ -159,9 +162,10 @@ class CandidateReader(ABC):
                 f'{reader.__name__} does; AutoCandidateReader would choose it'
             )
         num_classes = self.num_classes(head)
-        if self.class_id >= num_classes:
+        highest = max(self.class_ids)
+        if highest >= num_classes:
             raise ValueError(
-                f'{type(self).__name__}: class_id is {self.class_id}, but '
+                f'{type(self).__name__}: class_id is {highest}, but '
                 f'{head_name(head)} has {num_classes} class(es), counted from 0'
             )
         return self.read(detector, inputs, data_samples)
@@ -214,18 +218,20 @@ class AutoCandidateReader:
     as :class:`TwoStageCandidateReader` for ``with_rpn``.
 
     Args:
-        class_id (int): Target class; faces are class 0. Defaults to 0.
+        class_id (int | Sequence[int]): Target class, or several: each box is then a
+            candidate of each. :class:`PatchAttacker` sets it from its ``target``.
+            Defaults to 0.
 
     Raises:
         ValueError: If ``class_id`` is no integer from 0 on.
     """
 
-    def __init__(self, class_id: int = 0) -> None:
-        self.class_id = checked_class_id(self, class_id)
+    def __init__(self, class_id: int | Sequence[int] = 0) -> None:
+        self.class_ids = checked_class_ids(self, class_id)
 
     def __call__(
         self, detector: Any, inputs: Tensor, data_samples: Sequence[DetDataSample]
     ) -> list[Candidates]:
         """Read with the reader of the head; as :meth:`CandidateReader.__call__`."""
-        reader = find_reader(detection_head(detector))(class_id=self.class_id)
+        reader = find_reader(detection_head(detector))(class_id=self.class_ids)
         return reader(detector, inputs, data_samples)

@@ -35,7 +35,7 @@ from mmdet.structures import DetDataSample
 from torch import Tensor
 
 from ...models.dense_heads.margins import flatten_map, refuse_custom_cls_channels
-from ..candidates import Candidates, class_log_scores
+from ..candidates import Candidates, class_log_scores, each_class
 from .anchor import head_priors
 from .base import DenseCandidateReader, refuse_head, register_reader
 
@@ -238,17 +238,22 @@ class PointCandidateReader(DenseCandidateReader):
         refuse_custom_cls_channels(head)
         outputs = head(features)
         levels = level_outputs(head, outputs)
-        scores = [
-            point_log_scores(head, level.logits, level.quality, self.class_id)
-            for level in levels
-        ]
+        scores = each_class(
+            lambda class_id: torch.cat(
+                [
+                    point_log_scores(head, level.logits, level.quality, class_id)
+                    for level in levels
+                ],
+                dim=1,
+            ),
+            self.class_ids,
+        )
         priors = head_priors(head, outputs[0])
-        return [
-            Candidates(_decode(head, levels, priors, i, sample.img_shape), image)
-            for i, (sample, image) in enumerate(
-                zip(data_samples, torch.cat(scores, dim=1), strict=True)
-            )
-        ]
+        candidates = []
+        for i, (sample, image) in enumerate(zip(data_samples, scores, strict=True)):
+            boxes = _decode(head, levels, priors, i, sample.img_shape)
+            candidates.append(Candidates(boxes.repeat(len(self.class_ids), 1), image))
+        return candidates
 
 
 @torch.no_grad()

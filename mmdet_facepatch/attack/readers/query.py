@@ -13,7 +13,7 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from torch import Tensor
 
 from ...models.dense_heads.margins import refuse_custom_cls_channels
-from ..candidates import Candidates, class_log_scores
+from ..candidates import Candidates, class_log_scores, each_class
 from .base import CandidateReader, refuse_head, register_reader
 
 
@@ -44,12 +44,14 @@ class QueryCandidateReader(CandidateReader):
         refuse_custom_cls_channels(head)
         features = detector.extract_feat(inputs)
         logits, boxes = head(**detector.forward_transformer(features, data_samples))
-        log_scores = class_log_scores(
-            logits[-1], self.class_id, head.loss_cls.use_sigmoid
+        log_scores = each_class(
+            lambda i: class_log_scores(logits[-1], i, head.loss_cls.use_sigmoid),
+            self.class_ids,
         )
         images = zip(boxes[-1], log_scores, data_samples, strict=True)
+        times = len(self.class_ids)
         return [
-            Candidates(_to_pixels(found, sample.img_shape), scores)
+            Candidates(_to_pixels(found, sample.img_shape).repeat(times, 1), scores)
             for found, scores, sample in images
         ]
 

@@ -94,7 +94,7 @@ class TwoStageCandidateReader(CandidateReader):
     regions that enter the last stage stand for anchors.
 
     Args:
-        class_id (int): Target class; faces are class 0. Defaults to 0.
+        class_id (int | Sequence[int]): Target class, or several. Defaults to 0.
         with_rpn (bool): Also read the anchors of the proposal network and their
             objectness. They follow the proposals in one list, so that the sample set
             selects from both by the same thresholds, and the mean over the samples
@@ -106,7 +106,9 @@ class TwoStageCandidateReader(CandidateReader):
         ValueError: If ``class_id`` is no integer from 0 on.
     """
 
-    def __init__(self, class_id: int = 0, with_rpn: bool = False) -> None:
+    def __init__(
+        self, class_id: int | Sequence[int] = 0, with_rpn: bool = False
+    ) -> None:
         super().__init__(class_id)
         self.with_rpn = with_rpn
 
@@ -140,10 +142,11 @@ class TwoStageCandidateReader(CandidateReader):
             nothing = features[0].flatten()[:0]
             return [Candidates(boxes, nothing) for boxes in proposals]
         regions, logits = _refine(detector.roi_head, features, proposals, data_samples)
+        ids = self.class_ids
         return [
             Candidates(
-                region[:, 1:].detach(),
-                class_log_scores(image, self.class_id, use_sigmoid=False),
+                region[:, 1:].detach().repeat(len(ids), 1),
+                torch.cat([class_log_scores(image, i, False) for i in ids]),
             )
             for region, image in zip(regions, logits, strict=True)
         ]

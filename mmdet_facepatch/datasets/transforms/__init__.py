@@ -2,7 +2,7 @@
 
 from .cropping import FaceCrop, RandomStepResize
 from .face_scale_crop import RandomFaceScaleCrop
-from .loading import LoadIntactImage, find_image_loaders
+from .loading import LoadIntactImage, find_image_loaders, pipeline_steps
 from .paste_patch import PastePatch
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     'RandomFaceScaleCrop',
     'RandomStepResize',
     'find_image_loaders',
+    'pipeline_steps',
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mmcv
@@ -80,6 +81,8 @@ class RandomFaceScaleCrop(BaseTransform):
             Defaults to ImageNet's mean colour, BGR.
         clip_boxes (bool): Whether boxes are clipped to the crop; False for the attack,
             see :class:`FaceCrop`. Defaults to True.
+        labels (Sequence[int], optional): Classes of the faces around which is cropped;
+            an attack sets those of its target. None takes all boxes. Defaults to None.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class RandomFaceScaleCrop(BaseTransform):
         scale_range: tuple[float, float] = (0.25, 4.0),
         pad_value: tuple[float, ...] = (103.53, 116.28, 123.675),
         clip_boxes: bool = True,
+        labels: Sequence[int] | None = None,
     ) -> None:
         if crop_size < 2 or int(crop_size) != crop_size:
             raise ValueError(f'crop_size must be an integer >= 2, got {crop_size}')
@@ -111,6 +115,7 @@ class RandomFaceScaleCrop(BaseTransform):
         self.scale_range = tuple(scale_range)
         self.pad_value = tuple(pad_value)
         self.clip_boxes = clip_boxes
+        self.labels = labels
 
     @autocast_box_type()
     def transform(self, results: dict) -> dict:
@@ -144,7 +149,7 @@ class RandomFaceScaleCrop(BaseTransform):
         return results
 
     def _usable_faces(self, results: dict) -> np.ndarray:
-        """(n, 4) boxes xyxy, not ignored, with area and centre in the image."""
+        """(n, 4) target boxes, not ignored, with area and centre in the image."""
         boxes = results.get('gt_bboxes')
         if boxes is None or len(boxes) == 0:
             return np.zeros((0, 4), dtype=np.float32)
@@ -153,6 +158,9 @@ class RandomFaceScaleCrop(BaseTransform):
         flags = results.get('gt_ignore_flags')
         if flags is not None:
             usable &= ~torch.from_numpy(np.asarray(flags, dtype=bool))
+        labels = results.get('gt_bboxes_labels')
+        if self.labels is not None and labels is not None:
+            usable &= torch.from_numpy(np.isin(labels, list(self.labels)))
         return boxes.tensor[usable].numpy()
 
     @cache_randomness

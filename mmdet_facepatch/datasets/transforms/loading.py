@@ -269,9 +269,21 @@ def find_image_loaders(dataset: Any) -> list[LoadImageFromFile]:
     Returns:
         list[LoadImageFromFile]: In the order of the data sets and their pipelines.
     """
-    if hasattr(dataset, 'datasets'):
-        return [step for part in dataset.datasets for step in find_image_loaders(part)]
-    if not hasattr(dataset, 'pipeline') and hasattr(dataset, 'dataset'):
-        return find_image_loaders(dataset.dataset)
-    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    steps = pipeline_steps(dataset)
     return [step for step in steps if isinstance(step, LoadImageFromFile)]
+
+
+def pipeline_steps(dataset: Any) -> list[Any]:
+    """The steps of a data set's pipeline, one after the other.
+
+    Args:
+        dataset (Any): May be wrapped (``RepeatDataset``, ``ConcatDataset`` and alike).
+
+    Returns:
+        list[Any]: In the order of the data sets and their pipelines.
+    """
+    if hasattr(dataset, 'datasets'):
+        return [step for part in dataset.datasets for step in pipeline_steps(part)]
+    if not hasattr(dataset, 'pipeline') and hasattr(dataset, 'dataset'):
+        return pipeline_steps(dataset.dataset)
+    return list(getattr(getattr(dataset, 'pipeline', None), 'transforms', []))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,9 +67,9 @@ class PastePatch(BaseTransform):
         size (Size): Height and width of the patch: what inits make, and what data
             loader workers are ready for when the patch changes while they live.
             Defaults to 128.
-        label (int, optional): ``bbox_label`` of the instances that get the patch, in a
-            data set with several classes; None gives it to all. The others have an
-            empty row in ``patch_boxes``. Defaults to None.
+        labels (Sequence[int], optional): ``bbox_label`` of the instances that get the
+            patch, in a data set with several classes; None gives it to all. The others
+            have an empty row in ``patch_boxes``. Defaults to None.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class PastePatch(BaseTransform):
         patch: Patch = None,
         placement: dict | None = None,
         size: Size = 128,
-        label: int | None = None,
+        labels: Sequence[int] | None = None,
     ) -> None:
-        self.label = label
+        self.labels = labels
         self.placement = TASK_UTILS.build(placement or dict(type='PatchPlacement'))
         self.size = parse_size(size)
         self._pixels = torch.zeros(3, *self.size).share_memory_()
@@ -192,7 +192,7 @@ class PastePatch(BaseTransform):
         # A box without extent gets no patch, but keeps its row.
         rows = [
             instance['bbox']
-            if self.label is None or instance['bbox_label'] == self.label
+            if self.labels is None or instance['bbox_label'] in self.labels
             else (0, 0, 0, 0)
             for instance in results['instances']
         ]

@@ -12,7 +12,8 @@ from mmdet.structures import DetDataSample
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from ...visualization import evaluated_image
+from ...evaluation.metrics.target_metric import TargetMetric
+from ...visualization import FaceVisualizer, evaluated_image
 from ..loops.conditions import current_condition
 
 
@@ -22,12 +23,28 @@ class FaceVisualizationHook(DetVisualizationHook):
 
     mmdet's hook reads an image from its file again, which has no patch. This one draws
     the image that the detector saw, with the name of its condition. In testing,
-    ``test_out_dir`` gets a file ``<condition>/<img_id>.jpg`` for each image.
+    ``test_out_dir`` gets a file ``<condition>/<img_id>.jpg`` for each image. Drawn are
+    the target classes of the metric.
 
     Args:
         *args: As in :class:`mmdet.engine.hooks.DetVisualizationHook`.
         **kwargs: The same.
     """
+
+    def before_val(self, runner: Runner) -> None:
+        """Find out which classes to draw."""
+        self._set_target(runner.val_loop)
+
+    def before_test(self, runner: Runner) -> None:
+        """Find out which classes to draw."""
+        self._set_target(runner.test_loop)
+
+    def _set_target(self, loop: Any) -> None:
+        for metric in loop.evaluator.metrics:
+            if isinstance(metric, TargetMetric) and isinstance(
+                self._visualizer, FaceVisualizer
+            ):
+                self._visualizer.target_labels = metric.target_labels
 
     def after_val_iter(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 
 import mmcv
 import numpy as np
+import torch
 from mmdet.registry import HOOKS
 from mmdet.structures import DetDataSample
 from mmengine.dist import all_gather_object, is_main_process
@@ -24,6 +25,8 @@ from ...evaluation import (
     save_predictions,
     write_text_predictions,
 )
+from ...evaluation.metrics.target_metric import TargetMetric
+from ...utils.target_classes import TargetLabels
 from ...visualization import FaceVisualizer, evaluated_image, save_png, side_by_side
 from ..loops.conditions import conditions_of, current_condition
 from ..report import protocol_of, write_report
@@ -50,11 +53,19 @@ class Panel:
     faces: NDArray[np.float32]
 
     @classmethod
-    def of(cls, image: NDArray[np.uint8], sample: DetDataSample) -> Panel:
+    def of(
+        cls, image: NDArray[np.uint8], sample: DetDataSample, target: TargetLabels
+    ) -> Panel:
         """The panel of an image and its data sample after detection."""
         found = sample.pred_instances
+        wanted = torch.isin(found.labels, found.labels.new_tensor(target.detector))
+        found = found[wanted]
         order = found.scores.argsort(descending=True)
-        faces = [face['bbox'] for face in sample.instances]
+        faces = [
+            face['bbox']
+            for face in sample.instances
+            if face.get('bbox_label', target.data[0]) in target.data
+        ]
         return cls(
             image,
             found.bboxes[order].cpu().numpy(),
@@ -133,7 +144,7 @@ class ReportHook(Hook):
         count = min(self.pictures, len(dataset))
         # In the middle of equal parts of the set.
         self._drawn = {
-            dataset.get_data_info(int((i + 0.5) * len(dataset) / count))['img_id']
+            str(dataset.get_data_info(int((i + 0.5) * len(dataset) / count))['img_id'])
             for i in range(count)
         }
 
@@ -147,9 +158,15 @@ class ReportHook(Hook):
         """Keep image and detections of the images that are drawn."""
         condition = current_condition(runner.test_loop).name
         for index, sample in enumerate(outputs if self._drawn else ()):
-            if sample.img_id in self._drawn:
-                panel = Panel.of(evaluated_image(data_batch, index), sample)
-                self.panels.setdefault(sample.img_id, {})[condition] = panel
+            img_id = str(sample.img_id)
+            if img_id in self._drawn:
+                image = evaluated_image(data_batch, index)
+                panel = Panel.of(image, sample, self._target(runner))
+                self.panels.setdefault(img_id, {})[condition] = panel
+
+    def _target(self, runner: Runner) -> TargetLabels:
+        metrics = runner.test_loop.evaluator.metrics
+        return next(m for m in metrics if isinstance(m, TargetMetric)).target_labels
 
     def after_test_epoch(
         self, runner: Runner, metrics: dict[str, float] | None = None

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from ...attack import attacker_of, find_attacker
-from ...datasets import PastePatch
+from ...datasets import PastePatch, pipeline_steps
 from ...datasets.transforms.paste_patch import Patch
 from ...evaluation.metrics.calibrated_metric import CalibratedMetric
+from ...evaluation.metrics.target_metric import TargetMetric
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,24 @@ def find_paste_transform(dataset: Any) -> PastePatch:
     Raises:
         ValueError: If there is none or more than one.
     """
-    while not hasattr(dataset, 'pipeline') and hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    found = [
-        step for step in dataset.pipeline.transforms if isinstance(step, PastePatch)
-    ]
+    found = [step for step in pipeline_steps(dataset) if isinstance(step, PastePatch)]
     if len(found) != 1:
         raise ValueError(
             f'the evaluation pipeline has {len(found)} PastePatch steps; it needs '
-            'one, right after the image is loaded'
+            'one, right after the image is loaded. A data set without a pipeline gets '
+            "the detector's own, by mmdet_facepatch.engine.complete_pipelines"
         )
     return found[0]
+
+
+def data_classes(dataset: Any) -> tuple[str, ...] | None:
+    """Names of the classes of a data set; None if it has none.
+
+    Args:
+        dataset (Any): With mmengine's ``metainfo``.
+    """
+    classes = dataset.metainfo.get('classes')
+    return (classes,) if isinstance(classes, str) else classes and tuple(classes)
 
 
 class ConditionLoop:
@@ -80,11 +88,22 @@ class ConditionLoop:
     condition = CLEAN
 
     def prepare_paste(self) -> None:
-        """Find the transform, and set it up for the attack, if there is one."""
+        """Find the transform, and set it up for the attack, if there is one.
+
+        Raises:
+            ValueError: If there is no such transform, or the data have no such class
+                as the attack's target.
+        """
         self.paste = find_paste_transform(self.dataloader.dataset)
         attacker = find_attacker(self.runner.model)
-        if attacker is not None:
-            self.paste.placement, self.paste.label = attacker.placement, attacker.label
+        if attacker is None:
+            return
+        classes = data_classes(self.dataloader.dataset)
+        labels = attacker.target_labels(classes, f'{self.mode}_dataloader')
+        self.paste.placement, self.paste.labels = attacker.placement, labels.data
+        for metric in self.evaluator.metrics:
+            if isinstance(metric, TargetMetric):
+                metric.target_labels = labels
 
     @property
     def calibrated_metrics(self) -> list[CalibratedMetric]:

@@ -145,6 +145,9 @@ class ReproducibleEpochLoop(EpochBasedTrainLoop):
         done = self._iter - self._epoch * before
         if before == length and 0 <= done <= length:
             return done
+        # It stopped in its last epoch.
+        if self._iter >= self._max_iters:
+            return 0
         if done != 0:
             raise ValueError(
                 f'the checkpoint was written after {self._iter} steps, inside an epoch '
@@ -166,6 +169,8 @@ class ReproducibleEpochLoop(EpochBasedTrainLoop):
         skip, self._skip = self._skip, 0
         batches = _one_pass(self.dataloader, self._epoch, skip)
         for idx, data_batch in enumerate(batches, start=skip):
+            if self._iter >= self._max_iters:
+                break
             self.run_iter(idx, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

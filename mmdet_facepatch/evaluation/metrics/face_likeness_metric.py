@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 from mmdet.registry import METRICS
-from mmengine.evaluator import BaseMetric
 
+from ...utils.target_classes import Target
 from ..functional.patch_detections import best_patch_scores
+from .target_metric import TargetMetric
 
 # Background, side of the canvas's box in pixels, highest score.
 Score = tuple[str, int, float]
 
 
 @METRICS.register_module()
-class FaceLikenessMetric(BaseMetric):
+class FaceLikenessMetric(TargetMetric):
     """Maximum face score on the patch, on images of a ``PatchCanvasDataset``.
 
     Of each image the highest score of a detection on the patch, 0 where there is
@@ -37,7 +38,7 @@ class FaceLikenessMetric(BaseMetric):
             Defaults to 0.3.
         share (float): Or least share of its area on the patch, in (0, 1]: a face that
             fills a part of it. Defaults to 0.5.
-        face_label (int): Class that counts. Defaults to 0.
+        target (Target): As in :class:`TargetMetric`. Defaults to None.
         collect_device (str): As in mmengine, 'cpu' or 'gpu'. Defaults to 'cpu'.
         prefix (str, optional): Replaces ``likeness``. Defaults to None.
     """
@@ -48,14 +49,13 @@ class FaceLikenessMetric(BaseMetric):
         self,
         patch_iou_thr: float = 0.3,
         share: float = 0.5,
-        face_label: int = 0,
+        target: Target = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(target, collect_device=collect_device, prefix=prefix)
         self.patch_iou_thr = patch_iou_thr
         self.share = share
-        self.face_label = face_label
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Take the highest score on the patch of each image.
@@ -84,7 +84,8 @@ class FaceLikenessMetric(BaseMetric):
                 'meta_keys of PackDetInputs'
             )
         found = sample['pred_instances']
-        wanted = (found['labels'] == self.face_label).cpu().numpy()
+        labels = found['labels'].cpu().numpy()
+        wanted = np.isin(labels, self.target_labels.detector)
         boxes = sample.get('patch_boxes')
         if boxes is None:
             boxes = [instance['bbox'] for instance in sample['instances']]

@@ -12,6 +12,7 @@ from mmdet.registry import METRICS
 from mmengine.logging import MMLogger
 from numpy.typing import NDArray
 
+from ...utils.target_classes import Target
 from ..functional.detections import Detections, check_detections
 from ..functional.evaluate import evaluate_faces
 from ..functional.face_evaluation import ALL, EvaluationSettings, FaceEvaluation
@@ -19,10 +20,11 @@ from ..functional.faces import ATTRIBUTE_VALUES, ImageFaces
 from ..functional.records import ImageRecord, to_record
 from ..io.ground_truth import load_ground_truth
 from .calibrated_metric import CalibratedMetric
+from .target_metric import TargetMetric
 
 
 @METRICS.register_module()
-class WiderFaceMetric(CalibratedMetric):
+class WiderFaceMetric(TargetMetric, CalibratedMetric):
     """Precision and recall at delta, AF_beta, and AP, by WIDER FACE's protocol.
 
     Detections are read from ``pred_instances``, in original coordinates
@@ -54,9 +56,10 @@ class WiderFaceMetric(CalibratedMetric):
             a loop can set it between a clean run and an attacked one; the value of
             ``calibrated_delta`` can be given as it is (NaN, or 'nan' in a config file,
             says that the clean run never reached the precision). Defaults to None.
-        face_label (int): Class that counts. Detections and annotations of other classes
-            are left out, so that a detector of many classes can be judged by one of
-            them. Defaults to 0.
+        target (Target): Class that counts, or several, by name (see ``dataset_meta``)
+            or index. Detections and annotations of other classes are left out. Needed
+            if the data set has several classes, but in an attack, whose target it is.
+            Defaults to None.
         use_ignore_flag (bool): Whether annotations with ``ignore_flag`` (COCO's crowds,
             VOC's difficult objects) are neither to be found nor false. WIDER FACE's
             protocol counts all, also those flagged invalid. Defaults to False.
@@ -83,20 +86,24 @@ class WiderFaceMetric(CalibratedMetric):
         self,
         gt_dir: str | None = None,
         reference_delta: float | str | None = None,
-        face_label: int = 0,
+        target: Target = None,
         use_ignore_flag: bool = False,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(reference_delta, collect_device=collect_device, prefix=prefix)
+        super().__init__(
+            target=target,
+            reference_delta=reference_delta,
+            collect_device=collect_device,
+            prefix=prefix,
+        )
         # Lists come from the command line, tuples from configs.
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value
             for key, value in settings.items()
         }
         self.settings = EvaluationSettings(**values)
-        self.face_label = face_label
         self.use_ignore_flag = use_ignore_flag
         # Read now: a missing file should not show after hours of training.
         self.official: dict[str, ImageFaces] | None = (
@@ -160,7 +167,7 @@ class WiderFaceMetric(CalibratedMetric):
 
     def _read_detections(self, img_id: str, sample: Mapping[str, Any]) -> Detections:
         predictions = sample['pred_instances']
-        patches = sample.get('patch_boxes')
+        patches = _patch_squares(sample)
         margins = predictions.get('margins')
         detections = check_detections(
             img_id,
@@ -168,12 +175,13 @@ class WiderFaceMetric(CalibratedMetric):
                 boxes=_to_numpy(predictions['bboxes']),
                 scores=_to_numpy(predictions['scores']),
                 margins=None if margins is None else _to_numpy(margins),
-                patch_boxes=None if patches is None else _to_numpy(patches),
+                patch_boxes=patches,
             ),
         )
         if 'labels' not in predictions:
             return detections
-        wanted = _to_numpy(predictions['labels']).reshape(-1) == self.face_label
+        labels = _to_numpy(predictions['labels']).reshape(-1)
+        wanted = np.isin(labels, self.target_labels.detector)
         chosen = {
             name: getattr(detections, name)[wanted]
             for name in ('boxes', 'scores', 'margins')
@@ -189,10 +197,11 @@ class WiderFaceMetric(CalibratedMetric):
                 f"{img_id}: no 'instances' in the data sample; add 'instances' to the "
                 'meta_keys of PackDetInputs, or give gt_dir'
             )
+        labels = self.target_labels.data
         instances = [
             instance
             for instance in sample['instances']
-            if instance.get('bbox_label', self.face_label) == self.face_label
+            if instance.get('bbox_label', labels[0]) in labels
         ]
         keep = {}
         if self.use_ignore_flag:
@@ -224,6 +233,14 @@ class WiderFaceMetric(CalibratedMetric):
                     'official files; was the image resized or another one?'
                 )
         return faces
+
+
+def _patch_squares(sample: Mapping[str, Any]) -> NDArray | None:
+    """(P, 4) patches that were pasted; a face without one has an empty row."""
+    if sample.get('patch_boxes') is None:
+        return None
+    boxes = _to_numpy(sample['patch_boxes']).reshape(-1, 4)
+    return boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
 
 
 def _to_numpy(values: Any) -> NDArray:
