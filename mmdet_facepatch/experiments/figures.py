@@ -234,7 +234,8 @@ def _save_page(path: Path, rows: list[Picture]) -> None:
     if not rows:
         return
     width = max(row.shape[1] for row in rows)
-    page = [mmcv.impad(row, shape=(len(row), width), pad_val=255) for row in rows]
+    white = (255, 255, 255)
+    page = [mmcv.impad(row, shape=(len(row), width), pad_val=white) for row in rows]
     save_png(path, np.concatenate(page))
 
 
