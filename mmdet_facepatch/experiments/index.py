@@ -57,23 +57,21 @@ def build_index(spec: ExperimentSpec, plan: Plan, root: str | Path) -> Experimen
         ),
         root,
     )
-    evaluations, attacks = (
-        {name: run.digest for name, run in runs.items()}
-        for runs in (plan.evaluations, plan.attacks)
-    )
-    entries = [
-        TableEntry(
-            name=entry.name,
-            group=entry.group,
-            seed=entry.attack.seed if entry.attack else None,
-            detector=entry.detector,
-            condition=entry.condition,
-            paper=dict(entry.paper),
-            evaluation=evaluations.get(entry.name),
-            attack=attacks.get(entry.name),
+    entries = []
+    for entry in spec.entries:
+        run = plan.evaluations.get(entry.name)
+        entries.append(
+            TableEntry(
+                name=entry.name,
+                group=entry.group,
+                seed=entry.attack.seed if entry.attack else None,
+                detector=entry.detector,
+                condition=entry.condition,
+                paper=dict(entry.paper),
+                evaluation=run.digest if run else None,
+                attack=run.attack if run else None,
+            )
         )
-        for entry in spec.entries
-    ]
     return ExperimentIndex(**content, entries=entries)
 
 

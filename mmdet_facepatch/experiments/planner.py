@@ -58,16 +58,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of an experiment, by digest, and by name of the entry.
+    """All runs of an experiment."""
 
-    Each is there once, attacks and clean images first. ``missing`` says why an entry
-    cannot be run, and what to do.
-    """
+    runs: Mapping[str, Run]  # by digest, each once, attacks and clean images first
+    evaluations: Mapping[str, Run]  # by name of the entry
+    missing: Mapping[str, str]  # why an entry cannot be run, and what to do
 
-    runs: Mapping[str, Run]
-    evaluations: Mapping[str, Run]
-    attacks: Mapping[str, Run]
-    missing: Mapping[str, str]
+    @property
+    def attacks(self) -> dict[str, Run]:
+        """By name of the entry, where it has one."""
+        runs = self.evaluations.items()
+        return {name: self.runs[run.attack] for name, run in runs if run.attack}
 
     def of(self, names: set[str]) -> dict[str, Run]:
         """Runs that the named entries need, by digest."""
@@ -113,7 +114,6 @@ class Planner:
         """All runs; entries whose weights are not there have none."""
         first: dict[str, Run] = {}
         evaluations: dict[str, Run] = {}
-        attacks: dict[str, Run] = {}
         missing: dict[str, str] = {}
         for entry in self.spec.entries:
             detectors = filter(None, (entry.attacked, entry.detector))
@@ -124,13 +124,13 @@ class Planner:
             clean = self._clean_run(entry.detector)
             first[clean.digest] = clean
             if entry.attack is not None:
-                attack = attacks[entry.name] = self._attack_run(entry, entry.attack)
+                attack = self._attack_run(entry, entry.attack)
                 first[attack.digest] = attack
             evaluations[entry.name] = (
                 clean if entry.condition == CLEAN else self._evaluation(entry)
             )
         runs = first | {run.digest: run for run in evaluations.values()}
-        return Plan(runs, evaluations, attacks, missing)
+        return Plan(runs, evaluations, missing)
 
     @_once
     def _clean_run(self, detector: str) -> Run:
