@@ -113,9 +113,7 @@ def publish_weights(args: argparse.Namespace) -> list[Path]:
 def publish_patches(args: argparse.Namespace) -> list[Path]:
     """Publish one patch, or those of an experiment."""
     if args.experiment:
-        return publish_experiment(
-            args.experiment, args.out, ROOT, args.data, args.work_dir
-        )
+        return publish_experiment(args.experiment, args.out, args.data, args.work_dir)
     out, name = args.name.parent, args.name.name
     return publish_attack(args.folder, out, name, ROOT, args.report, args.command)
 

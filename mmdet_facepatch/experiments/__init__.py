@@ -7,15 +7,15 @@ and figures are written (:mod:`.tables`, :mod:`.figures`).
 """
 
 from .executor import Executor
-from .index import build_index, experiment_name, read_index
+from .index import experiment_name, read_index
 from .model_index import build_metafile, write_metafile
 from .model_manifest import model_manifest, model_table, publish_model
-from .planner import Plan, Planner, Run
+from .planner import Plan, Planner
 from .publish import keep_experiment, publish_attack, publish_experiment
 from .records import AttackRecord, EvaluationRecord, ExperimentIndex, TableEntry
 from .run import experiment_parser, run_experiment
 from .saved_evaluations import SavedEvaluations
-from .spec import AttackSpec, EntrySpec, ExperimentSpec, read_spec
+from .spec import AttackSpec, EntrySpec, read_spec
 from .store import RunStore
 
 __all__ = [
@@ -25,14 +25,11 @@ __all__ = [
     'EvaluationRecord',
     'Executor',
     'ExperimentIndex',
-    'ExperimentSpec',
     'Plan',
     'Planner',
-    'Run',
     'RunStore',
     'SavedEvaluations',
     'TableEntry',
-    'build_index',
     'build_metafile',
     'experiment_name',
     'experiment_parser',

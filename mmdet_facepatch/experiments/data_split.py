@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from mmengine.config import Config
 
 from ..datasets.describe import build_dataset
 
+#: Gives the ids of a data set's images, in their order.
 Ids = Callable[[dict], Sequence[str]]
 
 
 def image_ids(dataset: dict) -> list[str]:
-    """Ids of the images of a data set, in its order.
-
-    Args:
-        dataset (dict): mmdet config of the data set.
-    """
+    """Ids of the images of a data set, in its order; from its mmdet config."""
     built = build_dataset(dataset)
     return [str(built.get_data_info(i)['img_id']) for i in range(len(built))]
 
@@ -26,12 +22,8 @@ def image_ids(dataset: dict) -> list[str]:
 def spread(total: int, count: int) -> list[int]:
     """Positions in the middle of ``count`` equal parts of ``total``.
 
-    Args:
-        total (int): How many there are to choose from.
-        count (int): How many are wanted, at least 1 and fewer than ``total``.
-
     Raises:
-        ValueError: If there are not as many.
+        ValueError: If ``count`` is not at least 1 and less than ``total``.
     """
     if not 0 < count < total:
         raise ValueError(
@@ -41,34 +33,20 @@ def spread(total: int, count: int) -> list[int]:
 
 
 def take_positions(dataset: dict, chosen: Sequence[int], ids: Ids = image_ids) -> None:
-    """Keep some of a data set's images, also of one that is a part already.
+    """Keep the images at some positions of a data set, which may be a part already.
 
-    Args:
-        dataset (dict): mmdet config of the data set; its ``indices`` are changed.
-        chosen (Sequence[int]): Positions in the data set as it stands.
-        ids (Ids): Gives the ids of a data set's images. Defaults to image_ids.
+    Its ``indices`` are changed.
     """
     before = dataset.get('indices')
-    if before is None:
-        dataset['indices'] = list(chosen)
-        return
     if isinstance(before, int):
-        whole = len(
-            ids({key: value for key, value in dataset.items() if key != 'indices'})
-        )
+        whole = len(ids({k: v for k, v in dataset.items() if k != 'indices'}))
         # As mmdet takes it: the first, or of a negative number the last.
         before = range(whole)[:before] if before >= 0 else range(whole)[before:]
-    dataset['indices'] = [before[i] for i in chosen]
+    dataset['indices'] = [i if before is None else before[i] for i in chosen]
 
 
 def take_half(dataset: dict, half: int, ids: Ids = image_ids) -> None:
-    """Every second image, from the first (0) or the second (1).
-
-    Args:
-        dataset (dict): mmdet config of the data set; its ``indices`` are changed.
-        half (int): 0 or 1.
-        ids (Ids): Gives the ids of a data set's images. Defaults to image_ids.
-    """
+    """Every second image of a data set, from the first (0) or the second (1)."""
     take_positions(dataset, range(half, len(ids(dataset)), 2), ids)
 
 
@@ -77,11 +55,7 @@ def hold_out(cfg: Config, count: int, ids: Ids = image_ids) -> None:
 
     They are spread evenly over the set, and validated after every epoch with the
     pipeline of the config's own validation. No image of the test set is looked at.
-
-    Args:
-        cfg (Config): Config of an attack, changed in place.
-        count (int): How many images.
-        ids (Ids): Gives the ids of a data set's images. Defaults to image_ids.
+    The config of the attack is changed in place.
 
     Raises:
         ValueError: If the config has no validation, or too few images.
@@ -93,36 +67,22 @@ def hold_out(cfg: Config, count: int, ids: Ids = image_ids) -> None:
         )
     train = cfg.train_dataloader.dataset
     names = ids(train.to_dict())
-    chosen = spread(len(names), count)
-    held = {names[i] for i in chosen}
+    held = {names[i] for i in spread(len(names), count)}
     # In test mode data sets filter nothing, so that positions differ.
-    tested = {
-        key: value
-        for key, value in train.to_dict().items()
-        if key not in ('indices', 'pipeline')
-    }
-    tested['test_mode'] = True
+    tested = dict(train.to_dict(), test_mode=True)
+    tested.pop('indices', None)
+    tested.pop('pipeline', None)
     positions = [i for i, name in enumerate(ids(tested)) if name in held]
-    cfg.val_dataloader = dict(
-        copy.deepcopy(cfg.val_dataloader.to_dict()),
-        dataset=dict(
-            tested,
-            indices=positions,
-            pipeline=copy.deepcopy(cfg.val_dataloader.dataset.to_dict()['pipeline']),
-        ),
-    )
-    left = [i for i in range(len(names)) if names[i] not in held]
+    validated = copy.deepcopy(cfg.val_dataloader.to_dict())
+    pipeline = validated['dataset']['pipeline']
+    validated['dataset'] = dict(tested, indices=positions, pipeline=pipeline)
+    cfg.val_dataloader = validated
+    left = [i for i, name in enumerate(names) if name not in held]
     take_positions(train, left, ids)
     # Official files are of the validation set, and intervals are not needed.
-    cfg.val_evaluator = _plain_evaluator(cfg.val_evaluator.to_dict())
+    evaluator = dict(cfg.val_evaluator.to_dict(), bootstrap=0)
+    evaluator.pop('gt_dir', None)
+    evaluator.pop('reference_delta', None)
+    cfg.val_evaluator = evaluator
     cfg.val_cfg = cfg.get('val_cfg') or dict(type='PatchValLoop')
     cfg.train_cfg.val_interval = 1
-
-
-def _plain_evaluator(evaluator: dict[str, Any]) -> dict[str, Any]:
-    kept = {
-        key: value
-        for key, value in evaluator.items()
-        if key not in ('gt_dir', 'reference_delta')
-    }
-    return dict(kept, bootstrap=0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,15 @@ from .records import ATTACK, write_record
 from .store import RUN, RunStore
 
 CONFIG, PLAN, LOG = 'run_config.py', 'plan.json', 'run.log'
-# Seconds between two looks at runs that others do.
-POLL = 0.5
+# Seconds between two looks at what is running.
+POLL = 0.2
 
 
 @dataclass(frozen=True)
 class Executor:
     """How runs are run.
 
-    Attributes:
+    Args:
         root (Path): Folder of the repository, with ``tools``.
         kind (str): 'serial', one after the other in this process's children; else a
             cluster of submitit: 'local', or 'slurm'.
@@ -53,51 +54,58 @@ class Executor:
         Returns:
             int: How many failed.
         """
-        waiting = [run for run in runs if not store.finished(run.digest)]
-        if self.kind == 'serial':
-            return [self._run_here(run, store) for run in waiting].count(False)
-        return self._submit(waiting, store)
-
-    def _run_here(self, run: Run, store: RunStore) -> bool:
-        # Another experiment may have finished it meanwhile.
-        if store.finished(run.digest):
-            return True
-        folder = _announce(run, store)
-        if folder is None:
-            return False
-        done = run_folder(folder, self.root, self.processes)
-        return done or _failed(run, folder)
-
-    def _submit(self, waiting: Sequence[Run], store: RunStore) -> int:
-        """Keep so many jobs of submitit at work until all are done."""
-        executor = _submitit_executor(
-            self.kind, store.folders[0] / 'submitit', self.options
-        )
-        left, failed = list(waiting), 0
+        executor: Any = _Serial()
+        workers = 1
+        if self.kind != 'serial':
+            folder = store.folders[0] / 'submitit'
+            executor = _submitit_executor(self.kind, folder, self.options)
+            workers = self.workers or len(runs)
+        left, failed = list(runs), 0
         active: list[tuple[Run, Path, Any]] = []
         while left or active:
-            while left and (not self.workers or len(active) < self.workers):
+            while left and len(active) < workers:
                 run = left.pop(0)
-                folder = _announce(run, store)
-                if folder is None:
-                    failed += 1
+                # Another experiment may have finished it meanwhile.
+                if store.finished(run.digest):
                     continue
+                try:
+                    folder = prepare(run, store)
+                except (FileNotFoundError, ValueError) as error:
+                    failed += 1
+                    print(f'FAILED {run.kind} {run.name}: {error}', flush=True)
+                    continue
+                print(f'{run.kind} {run.name}: {folder}', flush=True)
                 job = executor.submit(_Resumable(), folder, self.root, self.processes)
                 active.append((run, folder, job))
-            time.sleep(POLL)
             for item in [item for item in active if item[2].done()]:
                 active.remove(item)
                 run, folder, job = item
                 if not store.finished(run.digest):
-                    failed += not _failed(run, folder, job.exception())
+                    failed += 1
+                    _report_failure(run, folder / LOG, job.exception())
+            if active:
+                time.sleep(POLL)
         return failed
+
+
+class _Serial:
+    """As an executor of submitit, but here, and done when it returns."""
+
+    def submit(self, function: Callable[..., None], *args: Any) -> Future:
+        job: Future = Future()
+        try:
+            function(*args)
+            job.set_result(None)
+        except (OSError, ValueError) as error:
+            job.set_exception(error)
+        return job
 
 
 class _Resumable:
     """What submitit calls; after a preemption it is called again, and resumes."""
 
-    def __call__(self, folder: Path, root: Path, processes: int) -> bool:
-        return run_folder(folder, root, processes)
+    def __call__(self, folder: Path, root: Path, processes: int) -> None:
+        run_folder(folder, root, processes)
 
     def checkpoint(self, *args: Any) -> Any:
         """Submit it again: attacks go on from their last checkpoint."""
@@ -120,15 +128,7 @@ def _submitit_executor(kind: str, folder: Path, options: Mapping[str, Any]) -> A
 
 
 def prepare(run: Run, store: RunStore) -> Path:
-    """Make a run's folder, with its config and what its record will say.
-
-    Args:
-        run (Run): It is ready.
-        store (RunStore): Where it is left.
-
-    Returns:
-        Path: The folder.
-    """
+    """Make the folder of a run that is ready, with its config and its identity."""
     folder = store.new_folder(run.digest)
     folder.mkdir(parents=True, exist_ok=True)
     content = filled_config(run, store).pretty_text.encode()
@@ -141,95 +141,52 @@ def prepare(run: Run, store: RunStore) -> Path:
     return folder
 
 
-def run_folder(folder: Path, root: Path, processes: int = 1) -> bool:
-    """Run what a folder was prepared for, and write its record.
+def run_folder(folder: Path, root: Path, processes: int = 1) -> None:
+    """Run what a folder was prepared for; if it succeeds, write its record.
 
     Args:
         folder (Path): Of :func:`prepare`; output is appended to its ``run.log``.
         root (Path): Folder of the repository, with ``tools``.
         processes (int): Through torchrun, if more than one. Defaults to 1.
-
-    Returns:
-        bool: Whether it was run to its end.
     """
     plan = read_json(folder / PLAN)
+    kind = plan.pop('kind')
+    command = _command(folder, kind, root, processes)
     start = time.monotonic()
     with open(folder / LOG, 'ab') as log:
-        done = subprocess.run(
-            _command(folder, plan['kind'], root, processes),
-            stdout=log,
-            stderr=log,
-            check=False,
-        )
+        done = subprocess.run(command, stdout=log, stderr=log, check=False)
     if done.returncode != 0:
-        return False
-    if plan['kind'] == ATTACK:
+        return
+    if kind == ATTACK:
         record: Any = attack_record(folder, root, plan['digest'])
     else:
-        record = evaluation_record(
-            folder,
-            plan['digest'],
-            plan['weights'],
-            plan['data'],
-            round(time.monotonic() - start, 1),
-        )
+        seconds = round(time.monotonic() - start, 1)
+        record = evaluation_record(folder, seconds=seconds, **plan)
     # Last: with this file the run is finished.
     write_record(folder / RUN, record)
-    return True
 
 
 def _command(folder: Path, kind: str, root: Path, processes: int) -> list[str]:
     """What runs a prepared folder, on several processes through torchrun."""
-    tool = [
-        str(root / 'tools' / 'attack.py'),
-        str(folder / CONFIG),
-        '--work-dir',
-        str(folder),
-    ]
+    tool = [str(root / 'tools' / 'attack.py'), str(folder / CONFIG)]
+    tool += ['--work-dir', str(folder)]
     if kind == ATTACK:
         tool += ['--no-report', '--resume']
     else:
         # The folder is named by its content: nothing else can be lost.
         tool += ['--report-only', '--overwrite']
-        if _has_report(folder):
+        hooks = Config.fromfile(folder / CONFIG).get('custom_hooks') or []
+        if any(str(hook['type']).endswith('ReportHook') for hook in hooks):
             tool += ['--save-predictions', 'npz']
     if processes == 1:
         return [sys.executable, *tool]
     launcher = ['-m', 'torch.distributed.run', '--standalone']
-    return [
-        sys.executable,
-        *launcher,
-        f'--nproc_per_node={processes}',
-        *tool,
-        '--launcher',
-        'pytorch',
-    ]
+    launcher += [f'--nproc_per_node={processes}']
+    return [sys.executable, *launcher, *tool, '--launcher', 'pytorch']
 
 
-def _has_report(folder: Path) -> bool:
-    """Whether a hook of a run's config saves detections."""
-    hooks = Config.fromfile(folder / CONFIG).get('custom_hooks') or []
-    return any(str(hook['type']).endswith('ReportHook') for hook in hooks)
-
-
-def _announce(run: Run, store: RunStore) -> Path | None:
-    """Prepare a run and say so; None if what it needs is missing or damaged."""
-    try:
-        folder = prepare(run, store)
-    except (FileNotFoundError, ValueError) as error:
-        print(f'FAILED {run.kind} {run.name}: {error}', flush=True)
-        return None
-    print(f'{run.kind} {run.name}: {folder}', flush=True)
-    return folder
-
-
-def _failed(run: Run, folder: Path, error: object = None) -> bool:
-    """Say that a run failed, and why; always False."""
-    log = folder / LOG
+def _report_failure(run: Run, log: Path, error: BaseException | None) -> None:
     text = log.read_text(errors='replace') if log.is_file() else ''
-    reason = next((line for line in reversed(text.split('\n')) if line.strip()), '')
-    print(
-        f'FAILED {run.kind} {run.name}: {reason or error or "no output"}\n  see {log}',
-        flush=True,
-    )
-    return False
+    lines = [line for line in text.split('\n') if line.strip()]
+    reason = error or (lines[-1] if lines else 'no output')
+    print(f'FAILED {run.kind} {run.name}: {reason}\n  see {log}', flush=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import mmcv
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..engine.attack_history import HELD_OUT_RECALL
 from ..evaluation.functional.f_beta import PAPER_BETAS
@@ -34,6 +34,7 @@ ROW = 6
 # Pictures of images in a row.
 PICTURE_ROW = 3
 RECALL = 'all/recall@calibrated'
+Picture = NDArray[np.uint8]
 
 
 class MaterialError(FileNotFoundError):
@@ -80,48 +81,40 @@ def write_figures(
 
 
 def _evaluated(index: ExperimentIndex, store: RunStore) -> Iterator[TableEntry]:
-    """Entries whose evaluation is finished."""
     return (entry for entry in index.entries if store.finished(entry.evaluation))
 
 
 def _attacked(index: ExperimentIndex, store: RunStore) -> Iterator[TableEntry]:
-    """Entries whose attack is finished."""
     return (entry for entry in index.entries if store.finished(entry.attack))
 
 
-def _folder(entry: TableEntry, digest: str | None, store: RunStore, what: str) -> Path:
-    folder = store.folder(digest)
-    if folder is None:
+def _needed(found: Path | None, what: str, entry: TableEntry) -> Path:
+    if found is None:
         raise MaterialError(f'the {what} of {entry.name!r}')
-    return folder
+    return found
 
 
 def _draw_convergence(index: ExperimentIndex, store: RunStore, path: Path) -> None:
     """Objective and held-out recall, from clean images on, of each attack once."""
-    objective: dict[str, list[float]] = {}
-    recall: dict[str, list[float]] = {}
-    groups: dict[str, str] = {}
-    drawn = set()
+    entries: dict[Any, TableEntry] = {}
     for entry in _attacked(index, store):
+        entries.setdefault(entry.attack, entry)
+    objective: dict[str, list[Any]] = {}
+    recall: dict[str, list[Any]] = {}
+    for entry in entries.values():
         record = store.attack(entry.attack)
-        if record is None or record.digest in drawn:
-            continue
-        if record.history is None:
+        if record is None or record.history is None:
             raise MaterialError(f'the history of the attack of {entry.name!r}')
-        drawn.add(record.digest)
-        history = record.history
-        groups[entry.name] = entry.group or entry.name
-        objective[entry.name] = [_value(e['objective']) for e in history['epochs']]
-        found = [history['held_out_clean'], *(e['held_out'] for e in history['epochs'])]
-        recall[entry.name] = [
-            _value((numbers or {}).get(HELD_OUT_RECALL)) for numbers in found
+        epochs = record.history['epochs']
+        validated = [
+            record.history['held_out_clean'],
+            *(epoch['held_out'] for epoch in epochs),
         ]
+        objective[entry.name] = [epoch['objective'] for epoch in epochs]
+        recall[entry.name] = [(one or {}).get(HELD_OUT_RECALL) for one in validated]
     if objective:
+        groups = {entry.name: entry.group or entry.name for entry in entries.values()}
         save_figure(path, plot_convergence(objective, recall, groups))
-
-
-def _value(number: float | None) -> float:
-    return float('nan') if number is None else number
 
 
 def _draw_matrix(index: ExperimentIndex, store: RunStore, path: Path) -> None:
@@ -131,8 +124,8 @@ def _draw_matrix(index: ExperimentIndex, store: RunStore, path: Path) -> None:
     if key not in frame:
         return
     patches, detectors = (list(index.matrix[name]) for name in ('patches', 'detectors'))
-    names = [[matrix_entry(patch, name) for name in detectors] for patch in patches]
-    values = np.array([[frame[key].get(name, np.nan) for name in row] for row in names])
+    names = [matrix_entry(patch, name) for patch in patches for name in detectors]
+    values = frame[key].reindex(names).to_numpy().reshape(len(patches), len(detectors))
     label = index.matrix['label'] or key
     if index.matrix['number'] is None:
         values = 100 * values
@@ -142,21 +135,20 @@ def _draw_matrix(index: ExperimentIndex, store: RunStore, path: Path) -> None:
 
 def _draw_f_beta(index: ExperimentIndex, store: RunStore, path: Path) -> None:
     """Of entries with several seeds the mean."""
+    # By beta, then by group: one of each seed.
     curves: dict[float, dict[str, list[Any]]] = {beta: {} for beta in PAPER_BETAS}
-    areas: dict[float, dict[str, list[float]]] = {beta: {} for beta in PAPER_BETAS}
+    areas: dict[float, dict[str, list[Any]]] = {beta: {} for beta in PAPER_BETAS}
     thresholds = None
     for entry in _evaluated(index, store):
         record = store.evaluation(entry.evaluation)
-        file = store.curves(entry.evaluation)
-        if file is None or record is None:
-            raise MaterialError(f'the curves of {entry.name!r}')
+        file = _needed(store.curves(entry.evaluation), 'curves', entry)
         group = entry.group or entry.name
         with np.load(file, allow_pickle=False) as content:
             prefix = next(iter(content)).split('/')[0]
             thresholds = content[f'{prefix}/margin_thresholds']
             for beta in PAPER_BETAS:
                 curve = content[f'{prefix}/all/F{beta:g}']
-                area = _value(record.numbers[f'all/AF{beta:g}'])
+                area = record and record.numbers[f'all/AF{beta:g}']
                 curves[beta].setdefault(group, []).append(curve)
                 areas[beta].setdefault(group, []).append(area)
     if thresholds is not None:
@@ -165,33 +157,28 @@ def _draw_f_beta(index: ExperimentIndex, store: RunStore, path: Path) -> None:
 
 def _means(values: Mapping[float, Mapping[str, list[Any]]]) -> dict[float, dict]:
     return {
-        beta: {name: np.mean(several, axis=0) for name, several in found.items()}
-        for beta, found in values.items()
+        beta: {name: np.array(seeds, float).mean(axis=0) for name, seeds in by.items()}
+        for beta, by in values.items()
     }
 
 
 def _draw_gallery(index: ExperimentIndex, store: RunStore, path: Path) -> None:
-    """The finished patch of every attack, in rows."""
-    tiles = {e.name: _tile(_patch(e, store)) for e in _attacked(index, store)}
+    """The finished patch of every attack."""
+    tiles = {
+        entry.name: _tile(_needed(store.patch(entry.attack), 'patch', entry))
+        for entry in _attacked(index, store)
+    }
     _save_page(path, _rows(tiles, ROW))
-
-
-def _patch(entry: TableEntry, store: RunStore) -> Path:
-    patch = store.patch(entry.attack)
-    if patch is None:
-        raise MaterialError(f'the patch of {entry.name!r}')
-    return patch
 
 
 def _draw_pictures(index: ExperimentIndex, store: RunStore, path: Path) -> None:
     """For each image that evaluations have drawn, what they found in every entry."""
-    drawn: dict[str, dict[str, NDArray[np.uint8]]] = {}
+    drawn: dict[str, dict[str, Picture]] = {}
     for entry in _evaluated(index, store):
-        folder = _folder(entry, entry.evaluation, store, 'pictures')
+        folder = _needed(store.folder(entry.evaluation), 'pictures', entry)
         for file in sorted((folder / 'pictures').glob('*.png')):
-            with Image.open(file) as picture:
-                found = np.asarray(picture.convert('RGB'))
-            drawn.setdefault(file.name, {})[entry.name] = found
+            picture = mmcv.imread(file, channel_order='rgb')
+            drawn.setdefault(file.name, {})[entry.name] = picture
     for image, pictures in drawn.items():
         _save_page(path.with_name(f'figure_{image}'), _rows(pictures, PICTURE_ROW))
 
@@ -201,7 +188,7 @@ def _draw_ranking(index: ExperimentIndex, store: RunStore, path: Path) -> None:
     saved = SavedEvaluations()
     rankings = {}
     for entry in _evaluated(index, store):
-        folder = _folder(entry, entry.evaluation, store, 'detections')
+        folder = _needed(store.folder(entry.evaluation), 'detections', entry)
         pool, numbers = saved.matches(folder), saved(folder).numbers
         rankings[entry.name] = Ranking(
             pool.scores,
@@ -222,7 +209,7 @@ def _draw_evolution(index: ExperimentIndex, store: RunStore, path: Path) -> None
         epochs = sorted((folder / 'patches').glob('epoch_*.png')) if folder else []
         complete = complete or bool(epochs)
         # Of a published patch there is its end only.
-        files = epochs or [_patch(entry, store)]
+        files = epochs or [_needed(store.patch(entry.attack), 'patch', entry)]
         count = min(5, len(files))
         picked = [files[round(i)] for i in np.linspace(0, len(files) - 1, count)]
         titles = [f'{entry.name}, {file.stem.replace("_", " ")}' for file in picked]
@@ -233,31 +220,25 @@ def _draw_evolution(index: ExperimentIndex, store: RunStore, path: Path) -> None
     _save_page(path, rows)
 
 
-def _rows(
-    pictures: Mapping[str, NDArray[np.uint8]], length: int
-) -> list[NDArray[np.uint8]]:
+def _rows(pictures: Mapping[str, Picture], length: int) -> list[Picture]:
     """Pictures with their names above, so many beside each other."""
-    names = list(pictures)
-    parts = [names[i : i + length] for i in range(0, len(names), length)]
+    names, images = list(pictures), list(pictures.values())
     return [
-        side_by_side([pictures[name] for name in part], part, legend=False)
-        for part in parts
+        side_by_side(images[i : i + length], names[i : i + length], legend=False)
+        for i in range(0, len(names), length)
     ]
 
 
-def _save_page(path: Path, rows: list[NDArray[np.uint8]]) -> None:
+def _save_page(path: Path, rows: list[Picture]) -> None:
     """Rows of pictures below each other; nothing where there is none."""
     if not rows:
         return
     width = max(row.shape[1] for row in rows)
-    page = [
-        np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
-        for row in rows
-    ]
+    white = (255, 255, 255)
+    page = [mmcv.impad(row, shape=(len(row), width), pad_val=white) for row in rows]
     save_png(path, np.concatenate(page))
 
 
-def _tile(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        size = (TILE, TILE)
-        return np.asarray(image.convert('RGB').resize(size, Image.Resampling.NEAREST))
+def _tile(path: Path) -> Picture:
+    patch = mmcv.imread(path, channel_order='rgb')
+    return mmcv.imresize(patch, (TILE, TILE), interpolation='nearest', backend='pillow')

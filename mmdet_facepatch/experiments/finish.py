@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,32 +31,21 @@ CONFIG_KEYS = (
     'param_scheduler',
     'randomness',
 )
+_AT_DELTA = [
+    f'{name}@{delta}'
+    for delta in ('0.99', 'calibrated')
+    for name in ('precision', 'recall', 'on_patch')
+]
 #: Numbers of a report that records keep.
-KEPT_NUMBERS = (
-    'calibrated_delta',
-    'num_images',
-    *(
-        f'{subset}/{key}'
-        for subset in SUBSETS
-        for key in (
-            'num_faces',
-            'AP',
-            *AREAS,
-            *(
-                f'{name}@{delta}'
-                for delta in ('0.99', 'calibrated')
-                for name in ('precision', 'recall', 'on_patch')
-            ),
-        )
-    ),
-)
+KEPT_NUMBERS = ['calibrated_delta', 'num_images'] + [
+    f'{subset}/{key}'
+    for subset in SUBSETS
+    for key in ('num_faces', 'AP', *AREAS, *_AT_DELTA)
+]
 
 
 def run_config(folder: str | Path) -> Config:
     """The config of a run, as mmengine left it in the work dir.
-
-    Args:
-        folder (str | Path): Work dir of an attack, a training or an evaluation.
 
     Raises:
         FileNotFoundError: If there is not exactly one config.
@@ -73,13 +62,7 @@ def run_config(folder: str | Path) -> Config:
 def attack_record(
     folder: str | Path, root: str | Path, digest: str | None = None
 ) -> AttackRecord:
-    """The record of a finished attack.
-
-    Args:
-        folder (str | Path): Its work dir, with config, history and ``patch.png``.
-        root (str | Path): Folder of the repository, to which paths are relative.
-        digest (str, optional): Of all that it depends on, if an experiment ran it.
-            Defaults to None.
+    """The record of a finished attack, from its work dir; paths are relative to root.
 
     Raises:
         FileNotFoundError: If a part of it is missing.
@@ -108,25 +91,23 @@ def evaluation_record(
     data: str,
     seconds: float | None = None,
 ) -> EvaluationRecord:
-    """The record of a finished evaluation of one condition.
+    """The record of a finished evaluation of one condition, from its work dir.
 
-    Args:
-        folder (str | Path): Its work dir, with ``report.json``, or, of a metric without
-            a report, with the ``metrics.json`` of :class:`MetricTableHook`.
-        digest (str): Of all that it depends on.
-        weights (str): SHA-256 of the detector's weights.
-        data (str): SHA-256 of its images and faces.
-        seconds (float, optional): Time that the run took. Defaults to None.
+    It has ``report.json``, or, of a metric without a report, the ``metrics.json`` of
+    :class:`MetricTableHook`. For the others see :class:`EvaluationRecord`.
 
     Raises:
         FileNotFoundError: If it left no numbers.
     """
-    path = Path(folder) / 'report.json'
-    if path.is_file():
-        ((_, condition),) = load_report(path)['conditions'].items()
-        numbers, intervals = pick_numbers(condition)
+    report, table = (Path(folder) / name for name in ('report.json', 'metrics.json'))
+    if report.is_file():
+        kept = report_numbers(report)
+        numbers, intervals = kept['numbers'], kept['intervals']
+    elif table.is_file():
+        ((_, numbers),) = read_json(table)['conditions'].items()
+        intervals = {}
     else:
-        numbers, intervals = _table_numbers(Path(folder)), {}
+        raise FileNotFoundError(f'{folder} has neither report.json nor metrics.json')
     saved = sorted(Path(folder).glob('predictions/*.npz'))
     return EvaluationRecord(
         digest=digest,
@@ -141,13 +122,11 @@ def evaluation_record(
 
 
 def report_numbers(path: str | Path) -> dict[str, Any]:
-    """Main numbers of a report's patch, or of its only condition.
-
-    Args:
-        path (str | Path): A ``report.json``.
+    """Main numbers of the patch in a ``report.json``, or of its only condition.
 
     Returns:
-        dict[str, Any]: ``condition``, ``numbers`` and ``intervals``.
+        dict[str, Any]: ``condition``, ``numbers``, and ``intervals`` with both ends;
+        None for NaN.
 
     Raises:
         ValueError: If it is not clear which condition is the patch.
@@ -158,39 +137,15 @@ def report_numbers(path: str | Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} has the conditions {list(conditions)}; none of them is 'patch'"
         )
-    numbers, intervals = pick_numbers(conditions[name])
-    return dict(condition=name, numbers=numbers, intervals=intervals)
-
-
-def pick_numbers(condition: Mapping[str, Any]) -> tuple[dict, dict]:
-    """The numbers of a report's condition that records keep, and their intervals.
-
-    Args:
-        condition (Mapping[str, Any]): As :func:`load_report` gives it.
-
-    Returns:
-        tuple[dict, dict]: Number by key, and both ends by key; None for NaN.
-    """
-    numbers, intervals = condition['numbers'], condition['intervals']
-    return (
-        to_json({key: numbers[key] for key in KEPT_NUMBERS if key in numbers}),
-        to_json(
-            {
-                key: [intervals[key].low, intervals[key].high]
-                for key in KEPT_NUMBERS
-                if key in intervals
-            }
-        ),
+    numbers, intervals = conditions[name]['numbers'], conditions[name]['intervals']
+    ends = {key: [interval.low, interval.high] for key, interval in intervals.items()}
+    return to_json(
+        dict(
+            condition=name,
+            numbers={key: numbers[key] for key in KEPT_NUMBERS if key in numbers},
+            intervals={key: ends[key] for key in KEPT_NUMBERS if key in ends},
+        )
     )
-
-
-def _table_numbers(folder: Path) -> dict[str, Any]:
-    """Numbers of the only condition of a test without a report."""
-    path = folder / 'metrics.json'
-    if not path.is_file():
-        raise FileNotFoundError(f'{folder} has neither report.json nor metrics.json')
-    ((_, numbers),) = read_json(path)['conditions'].items()
-    return numbers
 
 
 def _detectors(detector: Any) -> Any:

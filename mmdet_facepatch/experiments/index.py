@@ -24,11 +24,7 @@ def experiment_name(
 ) -> str:
     """Name of an experiment's index and of the folder of its tables.
 
-    Args:
-        config (str | Path): Its config.
-        data (str): Name of the data, or path of its config.
-        options (Mapping, optional): Keys that every run overrides: what is made with
-            some is not taken for what is made without. Defaults to None.
+    What is made with options is not taken for what is made without.
     """
     stem, of = Path(config).stem, Path(data).stem
     name = stem if stem.endswith(f'_{of}') else f'{stem}_{of}'
@@ -38,15 +34,7 @@ def experiment_name(
 def read_index(
     name: str, *folders: str | Path
 ) -> tuple[Path, ExperimentIndex] | tuple[None, None]:
-    """The index of an experiment, from the first folder that has one.
-
-    Args:
-        name (str): Of :func:`experiment_name`.
-        *folders (str | Path): With NAME.json and the folder NAME of the pictures.
-
-    Returns:
-        tuple: The folder that has it, and the index; None twice if none has.
-    """
+    """The first folder that has NAME.json, and this index; None twice if none has."""
     for folder in folders:
         path = Path(folder) / f'{name}.json'
         if path.is_file():
@@ -55,39 +43,24 @@ def read_index(
 
 
 def build_index(spec: ExperimentSpec, plan: Plan, root: str | Path) -> ExperimentIndex:
-    """The index of a planned experiment.
-
-    Args:
-        spec (ExperimentSpec): What it asks for.
-        plan (Plan): Its runs.
-        root (str | Path): Folder of the repository, to which paths are relative.
-    """
+    """The index of a planned experiment; paths become relative to ``root``."""
+    keys = ('title', 'data', 'seeds', 'options', 'held_out', 'figure')
     content = portable(
         dict(
-            title=spec.title,
+            {key: getattr(spec, key) for key in keys},
             config=str(Path(spec.path).absolute()),
-            data=spec.data,
             command=_command(spec, root),
-            seeds=spec.seeds,
-            options=spec.options,
-            held_out=spec.held_out,
             data_sets=_data_sets(spec, plan),
             detectors={name: spec.detectors[name] for name in spec.used_detectors},
-            figure=spec.figure,
             matrix=spec.matrix and asdict(spec.matrix),
             kind='matrix' if spec.matrix else 'experiment',
         ),
         root,
     )
-    return ExperimentIndex(**content, entries=_entries(spec, plan))
-
-
-def _entries(spec: ExperimentSpec, plan: Plan) -> list[TableEntry]:
-    found = []
+    entries = []
     for entry in spec.entries:
-        evaluation = plan.evaluations.get(entry.name)
-        attack = plan.attacks.get(entry.name)
-        found.append(
+        run = plan.evaluations.get(entry.name)
+        entries.append(
             TableEntry(
                 name=entry.name,
                 group=entry.group,
@@ -95,11 +68,11 @@ def _entries(spec: ExperimentSpec, plan: Plan) -> list[TableEntry]:
                 detector=entry.detector,
                 condition=entry.condition,
                 paper=dict(entry.paper),
-                evaluation=evaluation.digest if evaluation else None,
-                attack=attack.digest if attack else None,
+                evaluation=run.digest if run else None,
+                attack=run.attack if run else None,
             )
         )
-    return found
+    return ExperimentIndex(**content, entries=entries)
 
 
 def _command(spec: ExperimentSpec, root: str | Path) -> str:
@@ -117,23 +90,24 @@ def _command(spec: ExperimentSpec, root: str | Path) -> str:
 
 def _data_sets(spec: ExperimentSpec, plan: Plan) -> dict[str, Any]:
     """What was reported on and optimised on, and what detectors have learnt from."""
-    found: dict[str, Any] = {}
-    runs = [*plan.evaluations.values()][:1]
-    if runs:
-        loader = runs[0].config.test_dataloader
-        found['reported'] = describe_data(loader.dataset.to_dict())
-    attacks = [*plan.attacks.values()][:1]
-    if attacks:
-        loader = attacks[0].config.train_dataloader
-        found['optimised'] = describe_data(loader.dataset.to_dict())
     described: dict[str, Any] = {}
-    detectors: dict[str, Any] = {}
-    for name in spec.used_detectors:
-        cfg = Config.fromfile(spec.detectors[name]['config'])
-        loader = cfg.get('train_dataloader')
-        dataset = loader.dataset.to_dict() if loader else {}
+
+    def describe(loader: Any) -> Any:
+        if not loader:
+            return None
+        dataset = loader.dataset.to_dict()
         key = json.dumps({**dataset, 'pipeline': None}, sort_keys=True, default=str)
         if key not in described:
-            described[key] = describe_data(dataset) if dataset else None
-        detectors[name] = described[key]
+            described[key] = describe_data(dataset)
+        return described[key]
+
+    found = {}
+    for run in [*plan.evaluations.values()][:1]:
+        found['reported'] = describe(run.config.test_dataloader)
+    for run in [*plan.attacks.values()][:1]:
+        found['optimised'] = describe(run.config.train_dataloader)
+    detectors = {}
+    for name in spec.used_detectors:
+        cfg = Config.fromfile(spec.detectors[name]['config'])
+        detectors[name] = describe(cfg.get('train_dataloader'))
     return dict(found, detectors=detectors)

@@ -66,25 +66,17 @@ def build_metafile() -> dict[str, list[dict[str, Any]]]:
 
 
 def write_metafile(path: str | Path) -> None:
-    """Write the index of all published weights.
-
-    Args:
-        path (str | Path): ``configs/metafile.yml`` of the repository.
-    """
+    """Write the index of all published weights, ``configs/metafile.yml``."""
     text = yaml.safe_dump(build_metafile(), sort_keys=False, width=88)
     write_atomically(path, f'{_HEAD}{text}'.encode())
 
 
-def _named_collection(kind: str) -> tuple[str, str, str]:
+def _collection(kind: str) -> dict[str, Any]:
     if kind not in _COLLECTIONS:
         raise ValueError(
             f'model.type {kind!r}: name its paper in {__name__}._COLLECTIONS'
         )
-    return _COLLECTIONS[kind]
-
-
-def _collection(kind: str) -> dict[str, Any]:
-    name, url, title = _named_collection(kind)
+    name, url, title = _COLLECTIONS[kind]
     return dict(
         Name=name,
         Metadata={'Training Data': 'WIDER FACE'},
@@ -95,16 +87,20 @@ def _collection(kind: str) -> dict[str, Any]:
 
 def _model(manifest: Mapping[str, Any]) -> dict[str, Any]:
     name, config = manifest['name'], manifest['config']
+    data = manifest['data']
+    events = data['events'] or [f'{data["num_events"]} events']
     trainings = [*manifest.get('before', ()), manifest]
     numbers, tested = manifest['report']['numbers'], manifest['report']['data']
     split = 'val' if '_val_' in tested['ann_file'] else 'train'
     metrics = {f'AP {subset}': numbers[f'{subset}/AP'] for subset in OFFICIAL_SUBSETS}
     return {
         'Name': name,
-        'In Collection': _named_collection(config['model']['type'])[0],
+        'In Collection': _collection(config['model']['type'])['Name'],
         'Config': f'configs/{name}.py',
         'Metadata': {
-            'Training Data': f'WIDER FACE ({_images(manifest["data"])})',
+            'Training Data': (
+                f'WIDER FACE ({data["images"]} images of {", ".join(events)})'
+            ),
             'Batch Size': config['train_dataloader']['batch_size'],
             'Iterations': sum(training['iter'] for training in trainings),
             'Parameters': _count_parameters(name),
@@ -120,11 +116,6 @@ def _model(manifest: Mapping[str, Any]) -> dict[str, Any]:
         # name after the slash, nothing, since the weights are in the package.
         'Weights': f'{zoo.SCHEME}{name}/',
     }
-
-
-def _images(data: Mapping[str, Any]) -> str:
-    events = data['events'] or [f'{data["num_events"]} events']
-    return f'{data["images"]} images of {", ".join(events)}'
 
 
 def _count_parameters(name: str) -> int:

@@ -75,13 +75,7 @@ def model_manifest(
 ) -> dict[str, Any]:
     """What is to be known of trained weights, without their files.
 
-    Args:
-        checkpoint (str | Path): In the work dir of its training, beside config and
-            logs.
-        meta (Mapping[str, Any]): Of the checkpoint: ``iter`` or ``epoch``, ``seed``.
-        report (str | Path): ``report.json`` of tools/test.py with this checkpoint.
-        root (str | Path): Folder of the repository, to which paths are relative.
-        command (str): That publishes the weights.
+    Arguments are as in :func:`publish_model`; ``meta`` is of the checkpoint.
 
     Returns:
         dict[str, Any]: ``kind`` 'model', ``command``, ``config`` and ``config_digest``,
@@ -99,30 +93,27 @@ def model_manifest(
     cfg = run_config(Path(checkpoint).parent).to_dict()
     config = {key: cfg.get(key) for key in CONFIG_KEYS}
     dataset = cfg['train_dataloader']['dataset']
-    content = load_report(report)['protocol']
+    protocol = load_report(report)['protocol']
+    tested = protocol['checkpoint']
     # Of a black box the report names none.
-    if Path(content['checkpoint'] or '').resolve() != Path(checkpoint).resolve():
-        raise ValueError(f'{report} is of {content["checkpoint"]}, not of {checkpoint}')
-    return portable(
-        dict(
-            schema_version=SCHEMA_VERSION,
-            kind=KIND,
-            command=command,
-            **meta,
-            seconds=training_seconds(Path(checkpoint).parent, meta.get('iter')),
-            before=trainings_before(checkpoint),
-            data=dict(describe_data(dataset) or {}, digest=data_digest(dataset)),
-            versions=software_versions(),
-            report=dict(
-                report_numbers(report),
-                scales=content['scales'],
-                data=content['dataset'],
-            ),
-            config_digest=content_digest(to_json(config)),
-            config=config,
+    if Path(tested or '').resolve() != Path(checkpoint).resolve():
+        raise ValueError(f'{report} is of {tested}, not of {checkpoint}')
+    manifest = dict(
+        schema_version=SCHEMA_VERSION,
+        kind=KIND,
+        command=command,
+        **meta,
+        seconds=training_seconds(Path(checkpoint).parent, meta.get('iter')),
+        before=trainings_before(checkpoint),
+        data=dict(describe_data(dataset) or {}, digest=data_digest(dataset)),
+        versions=software_versions(),
+        report=dict(
+            report_numbers(report), scales=protocol['scales'], data=protocol['dataset']
         ),
-        root,
+        config_digest=content_digest(to_json(config)),
+        config=config,
     )
+    return portable(manifest, root)
 
 
 def trainings_before(checkpoint: str | Path) -> list[dict[str, Any]]:
@@ -132,9 +123,6 @@ def trainings_before(checkpoint: str | Path) -> list[dict[str, Any]]:
     work dir may be of a later run, a resumed one or a test. A chain that begins with
     weights of the package goes on with the trainings in their manifest, and their
     ``sha256`` is told: publish before weights of that name are replaced.
-
-    Args:
-        checkpoint (str | Path): Of a training.
 
     Raises:
         FileNotFoundError: If a checkpoint or the logs beside it are missing.
@@ -146,30 +134,14 @@ def trainings_before(checkpoint: str | Path) -> list[dict[str, Any]]:
     if not start:
         return []
     if start.startswith(zoo.SCHEME):
-        return _trainings_of_published(start)
+        manifest = read_json(zoo.checkpoint_path(start).with_suffix('.json'))
+        own = {key: manifest[key] for key in ('iter', 'seconds')}
+        own['sha256'] = manifest['files']['.pth']
+        return [*manifest['before'], dict(checkpoint=start, **own)]
     steps = read_checkpoint(start)['meta']['iter']
-    return [
-        *trainings_before(start),
-        dict(
-            checkpoint=start,
-            iter=steps,
-            seconds=training_seconds(Path(start).parent, steps),
-        ),
-    ]
-
-
-def _trainings_of_published(name: str) -> list[dict[str, Any]]:
-    """The trainings of weights of the package, the last one with their digest."""
-    manifest = read_json(zoo.checkpoint_path(name).with_suffix('.json'))
-    return [
-        *manifest['before'],
-        dict(
-            checkpoint=name,
-            iter=manifest['iter'],
-            seconds=manifest['seconds'],
-            sha256=manifest['files']['.pth'],
-        ),
-    ]
+    seconds = training_seconds(Path(start).parent, steps)
+    own = dict(checkpoint=start, iter=steps, seconds=seconds)
+    return [*trainings_before(start), own]
 
 
 def _started_from(checkpoint: str | Path) -> str | None:
@@ -185,12 +157,9 @@ def _started_from(checkpoint: str | Path) -> str | None:
 def training_seconds(folder: str | Path, until: int | None = None) -> float:
     """Seconds that the logged training steps of a work dir took, of all its runs.
 
-    Wall time: a process that is stopped and goes on counts the pause.
-
-    Args:
-        folder (str | Path): Work dir with mmengine's ``*/vis_data/scalars.json``, whose
-            ``time`` is the mean over the steps since the line before.
-        until (int, optional): The last step that counts; all by default.
+    From mmengine's ``*/vis_data/scalars.json``, whose ``time`` is the mean over the
+    steps since the line before; steps after ``until`` do not count. Wall time: a
+    process that is stopped and goes on counts the pause.
 
     Raises:
         FileNotFoundError: If there is none.

@@ -6,8 +6,9 @@ import copy
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,27 +37,16 @@ Value = TypeVar('Value')
 
 @dataclass(frozen=True)
 class Run:
-    """One attack or evaluation: a run of ``tools/attack.py``.
+    """One attack or evaluation: a run of ``tools/attack.py``."""
 
-    Attributes:
-        kind (str): 'attack' or 'evaluation'.
-        name (str): What it is, for people.
-        digest (str): Of all that it depends on.
-        config (Config): Its config; what other runs leave is filled in later.
-        weights (str): SHA-256 of the detector's weights.
-        data (str): SHA-256 of its images and faces.
-        attack (str | None): Digest of the attack whose patch is pasted.
-        reference (str | None): Digest of the evaluation of the clean images, whose
-            calibrated delta is used.
-    """
-
-    kind: str
-    name: str
-    digest: str
-    config: Config = field(repr=False)
-    weights: str = field(repr=False)
-    data: str = field(repr=False)
-    attack: str | None = None
+    kind: str  # ATTACK or EVALUATION
+    name: str  # for people
+    digest: str  # of all that it depends on
+    config: Config = field(repr=False)  # what other runs leave is filled in later
+    weights: str = field(repr=False)  # SHA-256 of the detector's
+    data: str = field(repr=False)  # SHA-256 of its images and faces
+    attack: str | None = None  # digest of the attack whose patch is pasted
+    # Digest of the evaluation of the clean images, whose calibrated delta is used.
     reference: str | None = None
 
     def is_ready(self, store: RunStore) -> bool:
@@ -68,30 +58,38 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of an experiment.
+    """All runs of an experiment."""
 
-    Attributes:
-        runs (Mapping[str, Run]): By digest, each once, attacks and clean images first.
-        evaluations (Mapping[str, Run]): By name of the entry.
-        attacks (Mapping[str, Run]): By name of the entry, where it has one.
-        missing (Mapping[str, str]): Why an entry cannot be run, and what to do, by its
-            name.
-    """
+    runs: Mapping[str, Run]  # by digest, each once, attacks and clean images first
+    evaluations: Mapping[str, Run]  # by name of the entry
+    missing: Mapping[str, str]  # why an entry cannot be run, and what to do
 
-    runs: Mapping[str, Run]
-    evaluations: Mapping[str, Run]
-    attacks: Mapping[str, Run]
-    missing: Mapping[str, str]
+    @property
+    def attacks(self) -> dict[str, Run]:
+        """By name of the entry, where it has one."""
+        runs = self.evaluations.items()
+        return {name: self.runs[run.attack] for name, run in runs if run.attack}
 
     def of(self, names: set[str]) -> dict[str, Run]:
         """Runs that the named entries need, by digest."""
-        wanted = {
-            digest
-            for name in names & set(self.evaluations)
-            for run in (self.evaluations[name],)
-            for digest in (run.digest, run.attack, run.reference)
-        }
+        runs = [self.evaluations[name] for name in names & set(self.evaluations)]
+        wanted = {d for run in runs for d in (run.digest, run.attack, run.reference)}
         return {digest: run for digest, run in self.runs.items() if digest in wanted}
+
+
+def _once(method: Callable[..., Value]) -> Callable[..., Value]:
+    """Once for each planner and arguments; of data sets the pipeline is no matter."""
+
+    @wraps(method)
+    def remembered(self: Planner, argument: Any) -> Value:
+        if isinstance(argument, Mapping):
+            argument = {k: v for k, v in argument.items() if k != 'pipeline'}
+        key = f'{method.__name__} {argument}'
+        if key not in self._known:
+            self._known[key] = method(self, argument)
+        return self._known[key]
+
+    return remembered
 
 
 class Planner:
@@ -116,47 +114,38 @@ class Planner:
         """All runs; entries whose weights are not there have none."""
         first: dict[str, Run] = {}
         evaluations: dict[str, Run] = {}
-        attacks: dict[str, Run] = {}
         missing: dict[str, str] = {}
         for entry in self.spec.entries:
-            reasons = map(self._missing, filter(None, (entry.attacked, entry.detector)))
-            reason = next((found for found in reasons if found), None)
+            detectors = filter(None, (entry.attacked, entry.detector))
+            reason = next(filter(None, map(self._missing, detectors)), None)
             if reason:
                 missing[entry.name] = reason
                 continue
-            clean = self.clean_run(entry.detector)
+            clean = self._clean_run(entry.detector)
             first[clean.digest] = clean
             if entry.attack is not None:
-                attack = attacks[entry.name] = self.attack_run(entry)
+                attack = self._attack_run(entry, entry.attack)
                 first[attack.digest] = attack
-            evaluations[entry.name] = self.evaluation_run(entry)
+            evaluations[entry.name] = (
+                clean if entry.condition == CLEAN else self._evaluation(entry)
+            )
         runs = first | {run.digest: run for run in evaluations.values()}
-        return Plan(runs, evaluations, attacks, missing)
+        return Plan(runs, evaluations, missing)
 
-    def clean_run(self, detector: str) -> Run:
-        """Evaluation of a detector on the clean images."""
-        return self._once(
-            f'{CLEAN} {detector}',
-            lambda: self._evaluation(EntrySpec(f'{CLEAN} {detector}', detector)),
-        )
+    @_once
+    def _clean_run(self, detector: str) -> Run:
+        return self._evaluation(EntrySpec(f'{CLEAN} {detector}', detector))
 
-    def evaluation_run(self, entry: EntrySpec) -> Run:
-        """Evaluation of an entry."""
-        if entry.condition == CLEAN:
-            return self.clean_run(entry.detector)
-        return self._evaluation(entry)
+    def _attack_run(self, entry: EntrySpec, attack: AttackSpec) -> Run:
+        # Not by the entry's name: others may need the same attack.
+        key = f'{ATTACK} {entry.attacked} {attack} {entry.placement}'
+        if key not in self._known:
+            self._known[key] = self._attack(entry, attack)
+        return self._known[key]
 
-    def attack_run(self, entry: EntrySpec) -> Run:
-        """The attack whose patch an entry pastes."""
-        assert entry.attack is not None
-        key = f'{ATTACK} {entry.attacked} {entry.attack} {entry.placement}'
-        return self._once(key, lambda: self._attack(entry, entry.attack))
-
-    def _attack(self, entry: EntrySpec, attack: AttackSpec | None) -> Run:
-        assert attack is not None
+    def _attack(self, entry: EntrySpec, attack: AttackSpec) -> Run:
         spec, detector = self.spec, entry.attacked or entry.detector
-        cfg = self._config(spec.attacks[attack.method])
-        self._set_model(cfg, detector, entry.placement)
+        cfg = self._config(spec.attacks[attack.method], detector, entry.placement)
         if attack.init:
             cfg.model.patch.init = attack.init
         if attack.seed is not None:
@@ -169,86 +158,59 @@ class Planner:
             take_half(cfg.train_dataloader.dataset, attack.half, self._ids)
         _keep_history(cfg)
         cfg.merge_from_dict({**attack.options, **spec.options})
-        content = cfg.to_dict()
-        parts = {key: content.get(key) for key in ATTACK_KEYS}
-        model = {k: v for k, v in content['model'].items() if k != 'detector'}
         name = f'{attack.method} {detector} {entry.name}'
-        return self._run(ATTACK, name, cfg, 'train_dataloader', detector, parts, model)
+        return self._run(ATTACK, name, detector, cfg)
 
     def _evaluation(self, entry: EntrySpec) -> Run:
         spec, detector = self.spec, entry.detector
-        cfg = self._config(next(iter(spec.attacks.values())))
-        self._set_model(cfg, detector, entry.placement)
-        changes = {
-            key: value
-            for key, value in (('removed', entry.removed), ('scale', entry.scale))
-            if value is not None
-        }
-        attack = self.attack_run(entry).digest if entry.attack else None
-        patch: Any = dict(type='file', path=None) if attack else entry.patch
+        method = next(iter(spec.attacks.values()))
+        cfg = self._config(method, detector, entry.placement)
+        attack = self._attack_run(entry, entry.attack).digest if entry.attack else None
+        patch: Any = dict(type='file', path=None) if attack else {**(entry.patch or {})}
+        if entry.removed is not None:
+            patch['removed'] = entry.removed
+        if entry.scale is not None:
+            patch['scale'] = entry.scale
         clean = entry.condition == CLEAN
-        cfg.test_cfg.conditions = (
-            {CLEAN: None} if clean else {PATCH: {**patch, **changes}}
-        )
+        cfg.test_cfg.conditions = {CLEAN: None} if clean else {PATCH: patch}
         cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
         cfg.merge_from_dict(dict(spec.options))
         reference = None
         if not clean and _has_reference(cfg.test_evaluator):
-            reference = self.clean_run(detector).digest
-        content = cfg.to_dict()
-        parts = {key: content.get(key) for key in EVALUATION_KEYS}
-        parts.update(attack=attack, reference=reference)
-        model = {key: content['model'].get(key) for key in TESTED_MODEL}
-        return self._run(
-            EVALUATION,
-            entry.name,
-            cfg,
-            'test_dataloader',
-            detector,
-            parts,
-            model,
-            attack,
-            reference,
-        )
+            reference = self._clean_run(detector).digest
+        needs = dict(attack=attack, reference=reference)
+        return self._run(EVALUATION, entry.name, detector, cfg, **needs)
 
     def _run(
-        self,
-        kind: str,
-        name: str,
-        cfg: Config,
-        loader: str,
-        detector: str,
-        parts: Mapping[str, Any],
-        model: Mapping[str, Any],
-        attack: str | None = None,
-        reference: str | None = None,
+        self, kind: str, name: str, detector: str, cfg: Config, **needs: str | None
     ) -> Run:
+        """A run with its digest; ``needs`` are the digests of other runs."""
+        content = cfg.to_dict()
+        if kind == ATTACK:
+            keys: Sequence[str] = ATTACK_KEYS
+            loading = content['train_dataloader']
+            model = {k: v for k, v in content['model'].items() if k != 'detector'}
+        else:
+            keys, loading = EVALUATION_KEYS, content['test_dataloader']
+            model = {key: content['model'].get(key) for key in TESTED_MODEL}
         weights = self._weights(detector)
-        loading = cfg[loader].to_dict()
-        data = self._data(loading['dataset'])
         identity = {
-            **parts,
+            **{key: content.get(key) for key in keys},
+            **needs,
             'model': model,
             'loading': loading,
             'detector': self._detector_model(self.spec.detectors[detector]['config']),
             'weights': weights,
         }
         digest = content_digest(json.loads(json.dumps(self._by_content(identity))))
-        return Run(kind, name, digest, cfg, weights, data, attack, reference)
+        data = self._data(loading['dataset'])
+        return Run(kind, name, digest, cfg, weights, data, **needs)
 
-    def _config(self, attack: str) -> Config:
-        """Of an attack, with the data of the experiment; to be changed freely."""
-        key = f'config {attack}'
-        cfg = self._once(key, lambda: load_config(attack, overlay=self.data))
-        return copy.deepcopy(cfg)
-
-    def _detector_model(self, config: str) -> dict[str, Any]:
-        key = f'model {config}'
-        return self._once(key, lambda: Config.fromfile(config).to_dict()['model'])
-
-    def _set_model(
-        self, cfg: Config, detector: str, placement: Mapping[str, Any]
-    ) -> None:
+    def _config(
+        self, attack: str, detector: str, placement: Mapping[str, Any]
+    ) -> Config:
+        """Of an attack on a detector, with the data of the experiment; a copy."""
+        cfg = copy.deepcopy(self._attack_config(attack))
         paths = self.spec.detectors[detector]
         cfg.model.detector = dict(
             config=paths['config'], checkpoint=paths.get('checkpoint')
@@ -256,6 +218,15 @@ class Planner:
         if placement:
             own = cfg.model.get('placement') or dict(type='PatchPlacement')
             cfg.model.placement = dict(own, **placement)
+        return cfg
+
+    @_once
+    def _attack_config(self, attack: str) -> Config:
+        return load_config(attack, overlay=self.data)
+
+    @_once
+    def _detector_model(self, config: str) -> dict[str, Any]:
+        return Config.fromfile(config).to_dict()['model']
 
     def _missing(self, detector: str) -> str | None:
         """Why a detector's weights cannot be had, or None."""
@@ -269,23 +240,22 @@ class Planner:
             return f'there is no checkpoint {checkpoint}; train it first'
         return None
 
+    @_once
     def _weights(self, detector: str) -> str:
         """Digest of a detector's checkpoint, or of the weights that it brings."""
         paths = self.spec.detectors[detector]
         checkpoint = paths.get('checkpoint')
         if checkpoint is None:
-            config = paths['config']
-            return self._once(f'box {config}', lambda: black_box_digest(config))
-        return self._once(checkpoint, lambda: detector_file_digest(checkpoint))
+            return black_box_digest(paths['config'])
+        return detector_file_digest(checkpoint)
 
-    def _data(self, dataset: Mapping[str, Any]) -> str:
-        plain = _without_pipeline(dataset)
-        key = f'data {json.dumps(plain, sort_keys=True)}'
-        return self._once(key, lambda: data_digest(plain))
+    @_once
+    def _data(self, dataset: dict) -> str:
+        return data_digest(dataset)
 
+    @_once
     def _ids(self, dataset: dict) -> list[str]:
-        key = f'ids {json.dumps(_without_pipeline(dataset), sort_keys=True)}'
-        return self._once(key, lambda: image_ids(dataset))
+        return image_ids(dataset)
 
     def _by_content(self, value: Any) -> Any:
         """Data sets, patches and other files by what they hold, not by their paths."""
@@ -305,20 +275,9 @@ class Planner:
             return [self._by_content(item) for item in value]
         return value
 
-    def _once(self, key: str, make: Callable[[], Value]) -> Value:
-        """Made once: configs are read for it, and images."""
-        if key not in self._known:
-            self._known[key] = make()
-        return self._known[key]
-
 
 def filled_config(run: Run, store: RunStore) -> Config:
-    """The config of a run with what the runs left that it needs.
-
-    Args:
-        run (Run): It is ready.
-        store (RunStore): Has the patch of its attack, and the evaluation of the clean
-            images.
+    """The config of a run that is ready, with what the runs left that it needs.
 
     Raises:
         FileNotFoundError: If the attack's patch was not kept.
@@ -354,10 +313,6 @@ def _pixels_digest(path: str) -> str:
     digest = hashlib.sha256(str(tuple(pixels.shape)).encode())
     digest.update(pixels.numpy().tobytes())
     return digest.hexdigest()
-
-
-def _without_pipeline(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in dataset.items() if key != 'pipeline'}
 
 
 def _set_seed(cfg: Config, seed: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def publish_attack(
     Args:
         folder (str | Path): Work dir of the attack, with ``patch.png``, history and
             config.
-        out (str | Path): Where to write; made if it is not there.
+        out (str | Path): Folder to write to.
         name (str): Of the files, without suffix.
         root (str | Path): Folder of the repository, to which paths are relative.
         report (str | Path, optional): ``report.json`` whose main numbers the manifest
@@ -51,34 +50,25 @@ def publish_attack(
         command (str, optional): That makes the patch again; by default
             ``tools/attack.py`` with the config of the work dir.
 
-    Returns:
-        list[Path]: Both files.
-
     Raises:
         FileNotFoundError: If a part of the attack, or the report, is missing.
     """
     source = Path(folder)
     path = Path(report or source / 'report.json')
     numbers = report_numbers(path) if report or path.is_file() else None
-    config = portable(Path(run_config(source).filename).absolute(), root)
+    if command is None:
+        config = portable(Path(run_config(source).filename).absolute(), root)
+        command = shlex.join(['python', 'tools/attack.py', config])
     plan = source / PLAN
-    record = attack_record(
-        source, root, read_json(plan)['digest'] if plan.is_file() else None
-    )
-    return _write_patch(
-        record,
-        source / 'patch.png',
-        out,
-        name,
-        command or shlex.join(['python', 'tools/attack.py', config]),
-        numbers,
-    )
+    digest = read_json(plan)['digest'] if plan.is_file() else None
+    record = attack_record(source, root, digest)
+    record = replace(record, name=name, command=command, report=numbers)
+    return _write_patch(record, source / 'patch.png', out)
 
 
 def publish_experiment(
     config: str | Path,
     out: str | Path,
-    root: str | Path,
     data: str | None = None,
     work_dir: str | Path = 'work_dirs',
 ) -> list[Path]:
@@ -86,15 +76,9 @@ def publish_experiment(
 
     Args:
         config (str | Path): Of the experiment.
-        out (str | Path): Where to write; made if it is not there.
-        root (str | Path): Folder of the repository, to which paths are relative.
-        data (str, optional): Name of the data, or path of its config; by default that
-            of the experiment's config.
-        work_dir (str | Path): Of experiments, with the index of this one. Defaults to
-            'work_dirs'.
-
-    Returns:
-        list[Path]: All files.
+        out (str | Path): Folder to write to.
+        data (str, optional): In place of the config's data. Defaults to None.
+        work_dir (str | Path): Of experiments. Defaults to 'work_dirs'.
 
     Raises:
         FileNotFoundError: If the experiment was not run, or a patch was not kept.
@@ -115,7 +99,7 @@ def publish_experiment(
     if twice:
         raise ValueError(f'{path}: entries whose files would all be named {twice}')
     written = []
-    for (digest, entry), file_name in zip(entries.items(), names, strict=True):
+    for digest, entry in entries.items():
         record, patch = store.attack(digest), store.patch(digest)
         if record is None or patch is None:
             raise FileNotFoundError(f'the patch of {entry.name!r} was not kept')
@@ -128,61 +112,54 @@ def publish_experiment(
                 intervals=evaluation.intervals,
             )
         command = f'{index.command} --entries {shlex.quote(entry.name)}'
-        written += _write_patch(record, patch, out, file_name, command, report)
+        record = replace(
+            record, name=published_name(entry.name), command=command, report=report
+        )
+        written += _write_patch(record, patch, out)
     return written
 
 
 def published_name(name: str) -> str:
-    """File name of the patch of an entry: its name, of plain characters."""
+    """File name of the patch of an entry: its name, in plain characters."""
     return re.sub(r'[^a-z0-9]+', '_', name.lower()).strip('_')
 
 
 def keep_experiment(name: str, work_dir: str | Path, results: str | Path) -> list[Path]:
-    """Copy what an experiment's tables rest on into the results that are kept.
+    """Copy what an experiment's tables rest on into results that are kept.
 
     The index, the record of each finished run, the picture of each patch that is not
     published with the package, and the curves that its figure is drawn from. Pictures
     of the experiment are left to the caller, who may have to reduce them.
 
-    Args:
-        name (str): Of :func:`~mmdet_facepatch.experiments.index.experiment_name`.
-        work_dir (str | Path): Of experiments.
-        results (str | Path): As ``.results`` of the repository.
-
-    Returns:
-        list[Path]: Files that were written.
-
     Raises:
         FileNotFoundError: If the experiment was not run.
     """
     target = Path(results)
-    source = Path(work_dir) / EXPERIMENTS / f'{name}.json'
-    index = read_record(source, ExperimentIndex)
+    index = read_record(Path(work_dir) / EXPERIMENTS / f'{name}.json', ExperimentIndex)
     store = RunStore([Path(work_dir) / RUNS])
     for part in (RUNS, EXPERIMENTS):
         (target / part).mkdir(parents=True, exist_ok=True)
     published = RunStore.default(target, target)
-    written = []
-    for digest in dict.fromkeys(e.attack for e in index.entries if e.attack):
-        attack = store.attack(digest)
+    records: dict[str, Any] = {}
+    for digest in {e.attack: None for e in index.entries if e.attack}:
+        attack, patch = store.attack(digest), store.patch(digest)
         if attack is not None and not published.finished(digest):
-            path = target / RUNS / f'{digest}.json'
-            patch = store.patch(digest)
+            records[f'{RUNS}/{digest}'] = attack
             if patch is not None:
-                write_atomically(path.with_suffix('.png'), patch.read_bytes())
-            write_record(path, attack)
-            written.append(path)
-    for digest in dict.fromkeys(e.evaluation for e in index.entries if e.evaluation):
-        evaluation = store.evaluation(digest)
+                picture = target / RUNS / f'{digest}.png'
+                write_atomically(picture, patch.read_bytes())
+    for digest in {e.evaluation: None for e in index.entries if e.evaluation}:
+        evaluation, curves = store.evaluation(digest), store.curves(digest)
         if evaluation is not None:
-            path = target / RUNS / f'{digest}.json'
-            curves = store.curves(digest) if index.figure == 'f_beta' else None
-            if curves is not None:
-                _keep_curves(curves, path.with_suffix('.npz'))
-            write_record(path, evaluation)
-            written.append(path)
-    write_record(target / EXPERIMENTS / f'{name}.json', index)
-    return [*written, target / EXPERIMENTS / f'{name}.json']
+            records[f'{RUNS}/{digest}'] = evaluation
+            if curves is not None and index.figure == 'f_beta':
+                _keep_curves(curves, target / RUNS / f'{digest}.npz')
+    # Last: what it names is there.
+    records[f'{EXPERIMENTS}/{name}'] = index
+    paths = [target / f'{path}.json' for path in records]
+    for path, record in zip(paths, records.values(), strict=True):
+        write_record(path, record)
+    return paths
 
 
 def _keep_curves(source: Path, target: Path) -> None:
@@ -196,24 +173,14 @@ def _keep_curves(source: Path, target: Path) -> None:
     write_atomically(target, lambda file: np.savez_compressed(file, **kept))
 
 
-def _write_patch(
-    record: AttackRecord,
-    patch: Path,
-    out: str | Path,
-    name: str,
-    command: str,
-    report: Mapping[str, Any] | None,
-) -> list[Path]:
+def _write_patch(record: AttackRecord, patch: Path, out: str | Path) -> list[Path]:
     """Write a patch and its record, which is its manifest."""
     target = Path(out)
     target.mkdir(parents=True, exist_ok=True)
-    picture = target / f'{name}.png'
+    picture = target / f'{record.name}.png'
     where = manifest_path(picture)
     # An earlier manifest would not fit the picture until it is replaced.
     where.unlink(missing_ok=True)
     write_atomically(picture, patch.read_bytes())
-    files = {'.png': file_digest(picture)}
-    write_record(
-        where, replace(record, name=name, command=command, report=report, files=files)
-    )
+    write_record(where, replace(record, files={'.png': file_digest(picture)}))
     return [picture, where]

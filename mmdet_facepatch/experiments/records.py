@@ -19,139 +19,83 @@ Intervals = Mapping[str, Sequence[float | None] | None]
 
 @dataclass(frozen=True, kw_only=True)
 class AttackRecord:
-    """A finished attack; as JSON it is also the manifest of its patch.
+    """A finished attack; as JSON it is also the manifest of its patch."""
 
-    Attributes:
-        digest (str | None): Of all that the attack depends on; None if it was not run
-            by an experiment.
-        detector (Mapping | Sequence): ``config``, ``checkpoint`` and
-            ``weights_sha256`` of the attacked detector; of an ensemble a list.
-        data (Mapping): What it was optimised on: size, source and ``digest``.
-        config (Mapping | None): The parts of its config that say what it is.
-        config_digest (str | None): Of these.
-        seed (int): Of the run.
-        epochs (int): As the following counts, over the whole attack.
-        steps (int): Steps of the optimiser.
-        empty_steps (int): Steps without adversarial samples.
-        batch_size (int): Images of a step, on each process.
-        processes (int): Number of processes.
-        seconds (float): Time of the steps.
-        device (str): Name of the device.
-        versions (Mapping[str, str]): Of the software.
-        history (Mapping | None): ``held_out_clean`` and ``epochs``, see
-            :mod:`mmdet_facepatch.engine.attack_history`; None if it was not kept.
-        files (Mapping[str, str]): SHA-256 of each file of the patch by its suffix.
-        name (str | None): Of the files, if the patch is published.
-        command (str | None): That makes the patch again.
-        report (Mapping | None): Main numbers of the patch, and of what they are.
-    """
-
-    digest: str | None
+    digest: str | None  # of all that it depends on, if an experiment ran it
+    #: ``config``, ``checkpoint`` and ``weights_sha256``; of an ensemble a list.
     detector: Mapping[str, Any] | Sequence[Mapping[str, Any]]
-    data: Mapping[str, Any]
-    config: Mapping[str, Any] | None
+    data: Mapping[str, Any]  # what it was optimised on: size, source and ``digest``
+    config: Mapping[str, Any] | None  # the parts that say what it is
     config_digest: str | None
     seed: int
-    epochs: int
+    epochs: int  # as the following counts, over the whole attack
     steps: int
-    empty_steps: int
-    batch_size: int
+    empty_steps: int  # without adversarial samples
+    batch_size: int  # on each process
     processes: int
-    seconds: float
+    seconds: float  # of the steps
     device: str
-    versions: Mapping[str, str]
+    versions: Mapping[str, str]  # of the software
+    #: ``held_out_clean`` and ``epochs``, see
+    #: :mod:`mmdet_facepatch.engine.attack_history`; None if it was not kept.
     history: Mapping[str, Any] | None
-    files: Mapping[str, str]
-    name: str | None = None
-    command: str | None = None
-    report: Mapping[str, Any] | None = None
+    files: Mapping[str, str]  # SHA-256 of each file of the patch by its suffix
+    # If the patch is published:
+    name: str | None = None  # of the files
+    command: str | None = None  # that makes the patch again
+    report: Mapping[str, Any] | None = None  # main numbers, and of what they are
     kind: str = PATCH
     schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRecord:
-    """A finished evaluation of one condition.
+    """A finished evaluation of one condition."""
 
-    Attributes:
-        digest (str): Of all that it depends on.
-        weights (str): SHA-256 of the detector's weights.
-        data (str): SHA-256 of the data that it reports on.
-        numbers (Numbers): Number by key, None for those without a value.
-        intervals (Intervals): Both ends by key.
-        seconds (float | None): Time that the run took.
-        versions (Mapping[str, str] | None): Of the software.
-        predictions (str | None): SHA-256 of the saved detections.
-    """
-
-    digest: str
-    weights: str
-    data: str
-    numbers: Numbers
-    intervals: Intervals
-    seconds: float | None = None
-    versions: Mapping[str, str] | None = None
-    predictions: str | None = None
+    digest: str  # of all that it depends on
+    weights: str  # SHA-256 of the detector's
+    data: str  # SHA-256 of the data that it reports on
+    numbers: Numbers  # None for those without a value
+    intervals: Intervals  # both ends
+    seconds: float | None = None  # that the run took
+    versions: Mapping[str, str] | None = None  # of the software
+    predictions: str | None = None  # SHA-256 of the saved detections
     kind: str = EVALUATION
     schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableEntry:
-    """One entry of an experiment's tables, and the runs that it rests on.
-
-    Attributes:
-        name (str): Of its own in the experiment.
-        group (str | None): Name before there was one entry for each seed.
-        seed (int | None): Of its attack.
-        detector (str): Name of the detector that is evaluated.
-        condition (str): 'clean', 'init' or 'attack'.
-        paper (Mapping): Subset -> the paper's ``precision/recall``.
-        evaluation (str | None): Digest of its evaluation, None where it is unknown.
-        attack (str | None): Digest of its attack, if it has one.
-    """
+    """One entry of an experiment's tables, and the runs that it rests on."""
 
     name: str
-    group: str | None = None
-    seed: int | None = None
-    detector: str
-    condition: str
-    paper: Mapping[str, str] = field(default_factory=dict)
-    evaluation: str | None = None
-    attack: str | None = None
+    group: str | None = None  # name before there was one entry for each seed
+    seed: int | None = None  # of its attack
+    detector: str  # that is evaluated
+    condition: str  # 'clean', 'init' or 'attack'
+    paper: Mapping[str, str] = field(default_factory=dict)  # 'precision/recall'
+    evaluation: str | None = None  # digest, None where it is unknown
+    attack: str | None = None  # digest, if it has one
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentIndex:
-    """What an experiment consists of; its numbers are in the store of runs.
-
-    Attributes:
-        title (str): For tables and figures.
-        config (str): Path of its config.
-        data (str): Name of the data, or path of its config.
-        command (str): The one command that makes it again.
-        seeds (Sequence[int]): Seeds of its entries.
-        options (Mapping): Keys that every run overrides.
-        held_out (int): Training images that no attack optimises on.
-        data_sets (Mapping): ``reported``, ``optimised``, and ``detectors`` by name:
-            what each was trained on.
-        detectors (Mapping): Name -> ``config`` and ``checkpoint``.
-        figure (str | None): Kind of its figure.
-        matrix (Mapping | None): ``patches``, ``detectors``, ``number`` and ``label``.
-        entries (Sequence[TableEntry]): Of its tables, in their order.
-    """
+    """What an experiment consists of; its numbers are in the store of runs."""
 
     title: str
     config: str
-    data: str
-    command: str
+    data: str  # its name, or path of its config
+    command: str  # the one that makes it again
     seeds: Sequence[int]
-    options: Mapping[str, Any]
-    held_out: int
+    options: Mapping[str, Any]  # keys that every run overrides
+    held_out: int  # training images that no attack optimises on
+    #: ``reported``, ``optimised``, and ``detectors`` by name: what each learnt from.
     data_sets: Mapping[str, Any]
-    detectors: Mapping[str, Any]
+    detectors: Mapping[str, Any]  # name -> ``config`` and ``checkpoint``
     figure: str | None
-    matrix: Mapping[str, Any] | None
+    matrix: (
+        Mapping[str, Any] | None
+    )  # ``patches``, ``detectors``, ``number``, ``label``
     entries: Sequence[TableEntry]
     kind: str = 'experiment'
     schema_version: int = SCHEMA_VERSION
@@ -175,24 +119,12 @@ Record = TypeVar('Record', AttackRecord, EvaluationRecord, ExperimentIndex)
 
 
 def write_record(path: str | Path, record: Any) -> None:
-    """Write a record as JSON, all or nothing.
-
-    Args:
-        path (str | Path): The file; its folder must exist.
-        record (Any): A record of this module.
-    """
+    """Write a record of this module as JSON, all or nothing."""
     write_json(path, asdict(record))
 
 
 def read_record(path: str | Path, kind: type[Record]) -> Record:
-    """Read what :func:`write_record` wrote.
-
-    Args:
-        path (str | Path): The file.
-        kind (type): Class of the record.
-
-    Returns:
-        Record: Keys that the class has not are passed over.
+    """Read what :func:`write_record` wrote; other keys are passed over.
 
     Raises:
         FileNotFoundError: If there is no such file.

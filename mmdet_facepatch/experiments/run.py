@@ -7,7 +7,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mmengine.config import DictAction
@@ -25,11 +24,7 @@ from .tables import experiment_markdown
 
 
 def experiment_parser(description: str | None) -> argparse.ArgumentParser:
-    """Arguments of the tool that runs experiments.
-
-    Args:
-        description (str, optional): Of the tool.
-    """
+    """Arguments of the tool that runs experiments."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,46 +103,49 @@ def run_experiment(args: argparse.Namespace, root: Path) -> None:
         SystemExit: If a run failed, after all others.
     """
     problems = [
-        problem
-        for config in args.config
-        for problem in _run_one(config, args, root, root / '.results')
+        problem for config in args.config for problem in _run_one(config, args, root)
     ]
     if problems:
         sys.exit('; '.join(problems))
 
 
-def _run_one(
-    config: str, args: argparse.Namespace, root: Path, results: Path
-) -> list[str]:
+def _run_one(config: str, args: argparse.Namespace, root: Path) -> list[str]:
     """One experiment; returns what went wrong."""
-    store = RunStore.default(args.work_dir, results, args.rerun)
+    folders = [Path(args.work_dir) / EXPERIMENTS, root / '.results' / EXPERIMENTS]
+    store = RunStore.default(args.work_dir, root / '.results', args.rerun)
     spec = read_spec(config, args.data, args.seeds, args.cfg_options)
     name = experiment_name(config, spec.data, spec.options)
     if args.tables_only:
-        _, index = read_index(
-            name, Path(args.work_dir) / EXPERIMENTS, results / EXPERIMENTS
-        )
+        _, index = read_index(name, *folders)
         if index is None:
             return [f'{config}: there is no result of {name}; run it first']
-        _write(name, index, store, args.work_dir, results)
+        _write(name, index, store, *folders)
         return []
     plan = _plan(spec, root)
-    entries = spec.select(args.entries) if args.entries else spec.entries
-    chosen = {entry.name for entry in entries}
+    chosen = {e.name for e in (spec.select(args.entries or ()) or spec.entries)}
     runs = list(plan.of(chosen).values())
     if args.commands:
-        _print_commands(_ready(runs, store))
+        own = [argument for argument in sys.argv if argument != '--commands']
+        for run in _ready(runs, store):
+            print(shlex.join([sys.executable, *own, '--run', run.digest]))
         return []
     executor = Executor(
         root, args.executor, args.workers, args.processes, args.executor_options
     )
     if args.run:
-        return _do_one(args.run, runs, executor, store)
-    failed = _run_all(runs, executor, store)
+        found = [run for run in runs if run.digest == args.run and run.is_ready(store)]
+        if not found:
+            return [f'--run {args.run}: there is no such run, or it waits for another']
+        failed = executor.run(found, store)
+        return [f'{failed} runs failed'] if failed else []
+    failed, tried = 0, set[str]()
+    # Attacks and clean images first, then what was waiting for them.
+    while ready := [run for run in _ready(runs, store) if run.digest not in tried]:
+        tried |= {run.digest for run in ready}
+        failed += executor.run(ready, store)
     # The table keeps seeds of earlier calls.
-    spec, plan = _with_earlier_seeds(spec, plan, name, args.work_dir, root)
-    index = build_index(spec, plan, root)
-    _write(name, index, store, args.work_dir, results)
+    spec, plan = _with_earlier_seeds(spec, plan, name, folders[0], root)
+    _write(name, build_index(spec, plan, root), store, *folders)
     return _report_failures(failed, plan, chosen, store)
 
 
@@ -162,60 +160,32 @@ def _ready(runs: Sequence[Run], store: RunStore) -> list[Run]:
     ]
 
 
-def _run_all(runs: Sequence[Run], executor: Executor, store: RunStore) -> int:
-    """Run attacks and clean images, then what was waiting for them."""
-    failed, tried = 0, set[str]()
-    while ready := [run for run in _ready(runs, store) if run.digest not in tried]:
-        tried |= {run.digest for run in ready}
-        failed += executor.run(ready, store)
-    return failed
-
-
-def _print_commands(runs: Sequence[Run]) -> None:
-    """One line for each run: this command, for it alone."""
-    own = [argument for argument in sys.argv if argument != '--commands']
-    for run in runs:
-        print(shlex.join([sys.executable, *own, '--run', run.digest]))
-
-
-def _do_one(
-    digest: str, runs: Sequence[Run], executor: Executor, store: RunStore
-) -> list[str]:
-    found = [run for run in runs if run.digest == digest]
-    if not found or not found[0].is_ready(store):
-        return [f'--run {digest}: there is no such run, or it waits for another']
-    failed = executor.run(found, store)
-    return [f'{failed} runs failed'] if failed else []
-
-
 def _with_earlier_seeds(
-    spec: ExperimentSpec, plan: Plan, name: str, work_dir: str, root: Path
+    spec: ExperimentSpec, plan: Plan, name: str, indexes: Path, root: Path
 ) -> tuple[ExperimentSpec, Plan]:
     """Spec and plan with the seeds that the table had besides."""
-    _, earlier = read_index(name, Path(work_dir) / EXPERIMENTS)
+    _, earlier = read_index(name, indexes)
     seeds = sorted({*spec.seeds, *(earlier.seeds if earlier else ())})
     if seeds == sorted(spec.seeds):
         return spec, plan
     whole = read_spec(spec.path, spec.data, seeds, spec.options)
-    whole = replace(whole, changed_data=spec.changed_data)
     return whole, _plan(whole, root)
 
 
 def _write(
-    name: str,
-    index: ExperimentIndex,
-    store: RunStore,
-    work_dir: str | Path,
-    results: Path,
+    name: str, index: ExperimentIndex, store: RunStore, work_dir: Path, kept: Path
 ) -> None:
-    """Write index, tables and figures into the work dir, and print the tables."""
-    folder = Path(work_dir) / EXPERIMENTS / name
+    """Write index, tables and figures, and print the tables.
+
+    Figures that cannot be drawn are copied from the experiments that are kept.
+    """
+    folder = work_dir / name
     folder.mkdir(parents=True, exist_ok=True)
-    write_record(folder.parent / f'{name}.json', index)
+    write_record(work_dir / f'{name}.json', index)
     table = experiment_markdown(index, store)
     write_atomically(folder / 'table.md', f'{table}\n'.encode())
     for picture, lacks in write_figures(index, store, folder).items():
-        published = sorted((results / EXPERIMENTS / name).glob(picture))
+        published = sorted((kept / name).glob(picture))
         for path in published:
             shutil.copyfile(path, folder / path.name)
         done = 'the published one' if published else 'not drawn'

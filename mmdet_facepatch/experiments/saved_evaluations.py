@@ -15,13 +15,14 @@ from ..datasets.describe import build_dataset
 from ..evaluation import (
     Detections,
     FaceEvaluation,
-    ImageRecord,
     PooledMatches,
     load_predictions,
     load_report,
     pool_matches,
 )
 from .finish import run_config
+
+_NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
 
 
 class SavedEvaluations:
@@ -50,7 +51,7 @@ class SavedEvaluations:
         """
         key = str(folder)
         if key not in self._found:
-            self._found[key] = self._judge(Path(folder))[0]
+            self._found[key] = self._judge(Path(folder)).evaluation
         return self._found[key]
 
     def matches(self, folder: str | Path) -> PooledMatches:
@@ -59,17 +60,18 @@ class SavedEvaluations:
         Args:
             folder (str | Path): As in the call, which raises the same errors.
         """
-        evaluation, records = self._judge(Path(folder))
-        used = evaluation.settings
+        metric = self._judge(Path(folder))
+        used = metric.settings
         return pool_matches(
-            records,
+            metric.records,
             used.face_iou_thr,
             used.patch_iou_thr,
             used.count_empty_images,
             used.patch_share,
         )
 
-    def _judge(self, folder: Path) -> tuple[FaceEvaluation, list[ImageRecord]]:
+    def _judge(self, folder: Path) -> Any:
+        """The metric after an evaluation of the saved detections."""
         cfg = run_config(folder)
         condition = next(iter(cfg.test_cfg.conditions))
         path = folder / 'predictions' / f'{condition}.npz'
@@ -80,13 +82,22 @@ class SavedEvaluations:
             )
         metric = self._metric(cfg.test_evaluator.to_dict())
         infos = self._faces(cfg.test_dataloader.dataset.to_dict())
-        found = load_predictions(path)
+        saved = load_predictions(path)
         for info in infos:
-            metric.process(None, [_sample(info, found)])
+            img_id = str(info['img_id'])
+            found = saved.get(img_id, _NOTHING)
+            sample = dict(
+                img_id=img_id,
+                instances=info['instances'],
+                patch_boxes=found.patch_boxes,
+                pred_instances=dict(
+                    bboxes=found.boxes, scores=found.scores, margins=found.margins
+                ),
+            )
+            metric.process(None, [sample])
         metric.evaluate(len(infos))
-        evaluation = metric.evaluation
-        _check_numbers(folder, condition, evaluation)
-        return evaluation, metric.records
+        _check_numbers(folder, condition, metric.evaluation)
+        return metric
 
     def _metric(self, evaluator: dict) -> Any:
         # Official files take seconds to read; the delta differs between detectors.
@@ -105,30 +116,6 @@ class SavedEvaluations:
             built = build_dataset(dataset)
             self._infos[key] = [built.get_data_info(i) for i in range(len(built))]
         return self._infos[key]
-
-
-def _sample(info: dict, found: dict[str, Detections]) -> dict[str, Any]:
-    """Faces and detections of an image as the metric takes them."""
-    img_id = str(info['img_id'])
-    detections = found.get(img_id) or Detections(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-    )
-    sample = dict(
-        img_id=img_id,
-        instances=info['instances'],
-        pred_instances={
-            key: value
-            for key, value in dict(
-                bboxes=detections.boxes,
-                scores=detections.scores,
-                margins=detections.margins,
-            ).items()
-            if value is not None
-        },
-    )
-    if detections.patch_boxes is not None:
-        sample['patch_boxes'] = detections.patch_boxes
-    return sample
 
 
 def _check_numbers(folder: Path, condition: str, evaluation: FaceEvaluation) -> None:

@@ -14,50 +14,29 @@ DEFAULT_DATA = 'subset'
 
 @dataclass(frozen=True)
 class AttackSpec:
-    """The attack whose patch an entry pastes.
+    """The attack whose patch an entry pastes."""
 
-    Attributes:
-        method (str): Name of an attack config.
-        detector (str | None): Name of the attacked detector; None is the entry's own.
-        init (Mapping | None): What the patch starts from, if not the config's.
-        half (int | None): 0 or 1 takes every second training image only.
-        seed (int | None): Of the run, and of the noise that the patch starts from.
-        options (Mapping): Keys of the attack config to override.
-    """
-
-    method: str
-    detector: str | None = None
-    init: Mapping[str, Any] | None = None
-    half: int | None = None
-    seed: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    method: str  # name of an attack config
+    detector: str | None = None  # that is attacked; None is the entry's own
+    init: Mapping[str, Any] | None = None  # if not the config's
+    half: int | None = None  # 0 or 1 takes every second training image only
+    seed: int | None = None  # of the run, and of the noise that the patch starts from
+    options: Mapping[str, Any] = field(default_factory=dict)  # override config keys
 
 
 @dataclass(frozen=True)
 class EntrySpec:
-    """One entry of a table: what is pasted, how, and who is evaluated.
-
-    Attributes:
-        name (str): Of its own in the experiment.
-        detector (str): Name of the detector that is evaluated.
-        patch (Mapping | None): An init or a file that is pasted as it is.
-        attack (AttackSpec | None): The attack whose patch is pasted.
-        placement (Mapping): Keys of the placement, of attack and evaluation.
-        removed (str | None): Part of the patch that is not pasted.
-        scale (float | None): Side of the pasted patch relative to that at full size.
-        paper (Mapping): Subset -> the paper's ``precision/recall``.
-        group (str | None): Name before there was one entry for each seed.
-    """
+    """One entry of a table: what is pasted, how, and who is evaluated."""
 
     name: str
-    detector: str
-    patch: Mapping[str, Any] | None = None
+    detector: str  # that is evaluated
+    patch: Mapping[str, Any] | None = None  # an init or a file, pasted as it is
     attack: AttackSpec | None = None
-    placement: Mapping[str, Any] = field(default_factory=dict)
-    removed: str | None = None
-    scale: float | None = None
-    paper: Mapping[str, str] = field(default_factory=dict)
-    group: str | None = None
+    placement: Mapping[str, Any] = field(default_factory=dict)  # override its keys
+    removed: str | None = None  # part of the patch that is not pasted
+    scale: float | None = None  # of the pasted side, 1 at full size
+    paper: Mapping[str, str] = field(default_factory=dict)  # 'precision/recall'
+    group: str | None = None  # name before there was one entry for each seed
 
     @property
     def condition(self) -> str:
@@ -72,14 +51,10 @@ class EntrySpec:
 
 @dataclass(frozen=True)
 class MatrixSpec:
-    """Each patch on each detector.
+    """Each patch on each detector, by their names.
 
-    Attributes:
-        patches (tuple[str, ...]): Names.
-        detectors (tuple[str, ...]): Names.
-        number (str | None): Key of the one number of the matrix; None is precision and
-            recall of All at both deltas, and the recall as heat map.
-        label (str | None): What that number is, for the heat map.
+    ``number`` is the key of the one number of the matrix, and ``label`` what it is;
+    None is precision and recall of All at both deltas, and the recall as heat map.
     """
 
     patches: tuple[str, ...]
@@ -90,36 +65,20 @@ class MatrixSpec:
 
 @dataclass(frozen=True)
 class ExperimentSpec:
-    """One experiment on one data set; see :func:`read_spec` for the config.
-
-    Attributes:
-        path (str): The config.
-        title (str): For tables and figures.
-        data (str): Name of the data, or path of its config.
-        detectors (Mapping[str, dict]): Name -> ``config`` and ``checkpoint``.
-        attacks (Mapping[str, str]): Method -> attack config.
-        entries (tuple[EntrySpec, ...]): One for each seed where there are seeds.
-        matrix (MatrixSpec | None): If the entries are a matrix.
-        figure (str | None): Kind of the experiment's figure.
-        held_out (int): Training images that no attack optimises on.
-        seeds (tuple[int, ...]): Of entries whose attack names none.
-        options (Mapping): Keys that every run's config overrides.
-        changed_seeds (bool): Whether the seeds are not the config's.
-        changed_data (bool): Whether the data is not the config's.
-    """
+    """One experiment on one data set; see :func:`read_spec` for the config."""
 
     path: str
     title: str
-    data: str
-    detectors: Mapping[str, Mapping[str, Any]]
-    attacks: Mapping[str, str]
+    data: str  # its name, or path of its config
+    detectors: Mapping[str, Mapping[str, Any]]  # with 'config' and 'checkpoint'
+    attacks: Mapping[str, str]  # method -> config
     entries: tuple[EntrySpec, ...]
     matrix: MatrixSpec | None = None
     figure: str | None = None
-    held_out: int = 0
-    seeds: tuple[int, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
-    changed_seeds: bool = False
+    held_out: int = 0  # training images that no attack optimises on
+    seeds: tuple[int, ...] = ()  # of entries whose attack names none
+    options: Mapping[str, Any] = field(default_factory=dict)  # of every run
+    changed_seeds: bool = False  # are not the config's
     changed_data: bool = False
 
     @property
@@ -131,13 +90,7 @@ class ExperimentSpec:
         return list(dict.fromkeys(name for name in names if name))
 
     def select(self, names: Iterable[str]) -> tuple[EntrySpec, ...]:
-        """The named entries.
-
-        Args:
-            names (Iterable[str]): Of entries, or of their groups.
-
-        Returns:
-            tuple[EntrySpec, ...]: In the order of the config.
+        """The entries of these names or groups, in the order of the config.
 
         Raises:
             ValueError: If there is no such entry.
@@ -192,27 +145,35 @@ def read_spec(
     cfg = Config.fromfile(path).to_dict()
     if 'entries' not in cfg and not cfg.get('matrix'):
         raise ValueError(f'{path} has neither entries nor a matrix: nothing to run')
-    configured = tuple(cfg.get('seeds') or ())
-    own_data = cfg.get('data') or DEFAULT_DATA
-    used = configured if seeds is None else tuple(seeds)
-    matrix, raw = (
-        _matrix(cfg['matrix']) if cfg.get('matrix') else (None, cfg['entries'])
-    )
-    entries = [_entry(path, item, cfg['detectors'], cfg['attacks']) for item in raw]
-    _check_names(path, entries)
+    matrix = cfg.get('matrix')
+    entries: list[EntrySpec] = []
+    for raw in _matrix_entries(matrix) if matrix else cfg['entries']:
+        entry = _read_entry(path, raw, cfg['detectors'], cfg['attacks'])
+        if not entry.name or entry.name in {other.name for other in entries}:
+            raise ValueError(
+                f'{path}: each entry needs a name of its own; {entry.name!r} is '
+                'missing or taken'
+            )
+        entries.append(entry)
+    own_data, own_seeds = cfg.get('data') or DEFAULT_DATA, tuple(cfg.get('seeds') or ())
+    used = own_seeds if seeds is None else tuple(seeds)
     return ExperimentSpec(
         path=path,
-        title=cfg['title'],
+        **{key: cfg[key] for key in ('title', 'detectors', 'attacks')},
         data=data or own_data,
-        detectors=cfg['detectors'],
-        attacks=cfg['attacks'],
         entries=tuple(expand_seeds(entries, used)),
-        matrix=matrix,
+        matrix=matrix
+        and MatrixSpec(
+            tuple(matrix['patches']),
+            tuple(matrix['detectors']),
+            matrix.get('number'),
+            matrix.get('label'),
+        ),
         figure=cfg.get('figure'),
         held_out=cfg.get('held_out') or 0,
         seeds=used,
         options=dict(options or {}),
-        changed_seeds=used != configured,
+        changed_seeds=used != own_seeds,
         changed_data=data is not None and data != own_data,
     )
 
@@ -223,54 +184,38 @@ def matrix_entry(patch: str, detector: str) -> str:
 
 
 def expand_seeds(entries: Iterable[EntrySpec], seeds: Sequence[int]) -> list[EntrySpec]:
-    """One entry for each seed in place of each entry with an attack.
+    """One entry for each seed, of its ``group``, in place of each with an attack.
 
     Entries without an attack, and attacks that name their seed, stay as they are.
-
-    Args:
-        entries (Iterable[EntrySpec]): As the config has them.
-        seeds (Sequence[int]): Seeds; none leaves all entries as they are.
-
-    Returns:
-        list[EntrySpec]: Those that came from one have its name as ``group``.
     """
     expanded: list[EntrySpec] = []
     for entry in entries:
-        attack = entry.attack
+        name, attack = entry.name, entry.attack
         if not seeds or attack is None or attack.seed is not None:
             expanded.append(entry)
             continue
-        expanded += [
-            replace(
-                entry,
-                name=f'{entry.name}, seed {seed}',
-                group=entry.name,
-                attack=replace(attack, seed=seed),
+        for seed in seeds:
+            seeded = replace(attack, seed=seed)
+            expanded.append(
+                replace(entry, name=f'{name}, seed {seed}', group=name, attack=seeded)
             )
-            for seed in seeds
-        ]
     return expanded
 
 
-def _matrix(matrix: Mapping[str, Any]) -> tuple[MatrixSpec, list[dict]]:
-    patches, detectors = matrix['patches'], matrix['detectors']
-    spec = MatrixSpec(
-        tuple(patches), tuple(detectors), matrix.get('number'), matrix.get('label')
-    )
-    return spec, [
+def _matrix_entries(matrix: Mapping[str, Any]) -> list[dict]:
+    return [
         dict(entry, name=matrix_entry(patch, detector), detector=detector)
-        for patch, entry in patches.items()
-        for detector in detectors
+        for patch, entry in matrix['patches'].items()
+        for detector in matrix['detectors']
     ]
 
 
-def _entry(
+def _read_entry(
     path: str,
     raw: Mapping[str, Any],
     detectors: Mapping[str, Any],
     methods: Mapping[str, Any],
 ) -> EntrySpec:
-    """An entry of the config, checked."""
     name = raw.get('name')
     where = f'{path}: entry {name!r}'
     attack = raw.get('attack') or {}
@@ -299,17 +244,6 @@ def _entry(
     own['attack'] = AttackSpec(**attack) if attack else None
     # The first detector is that of entries that name none.
     return EntrySpec(**{'name': '', 'detector': next(iter(detectors)), **own})
-
-
-def _check_names(path: str, entries: Iterable[EntrySpec]) -> None:
-    seen: set[str] = set()
-    for entry in entries:
-        if not entry.name or entry.name in seen:
-            raise ValueError(
-                f'{path}: each entry needs a name of its own; {entry.name!r} is '
-                'missing or taken'
-            )
-        seen.add(entry.name)
 
 
 def _keys(kind: type) -> set[str]:

@@ -40,12 +40,9 @@ class RunStore:
     def default(
         cls, work_dir: str | Path, results: str | Path, rerun: bool = False
     ) -> RunStore:
-        """The work dir, the results that are kept, and the published patches.
+        """The work dir of experiments, ``.results``, and the published patches.
 
-        Args:
-            work_dir (str | Path): Of experiments.
-            results (str | Path): As ``.results`` of the repository.
-            rerun (bool): Ask the work dir only. Defaults to False.
+        ``rerun`` asks the work dir only.
         """
         own = Path(work_dir) / RUNS
         return cls([own] if rerun else [own, Path(results) / RUNS, PATCHES])
@@ -59,11 +56,7 @@ class RunStore:
         return self._read(digest, AttackRecord)
 
     def evaluation(self, digest: str | None) -> EvaluationRecord | None:
-        """The record of a finished evaluation, or None.
-
-        Raises:
-            ValueError: If its file is damaged, or of another run.
-        """
+        """The record of a finished evaluation, or None; raises as :meth:`attack`."""
         return self._read(digest, EvaluationRecord)
 
     def finished(self, digest: str | None) -> bool:
@@ -112,7 +105,7 @@ class RunStore:
             for path in (folder / digest / RUN, folder / f'{digest}.json'):
                 if path.is_file():
                     return path
-            named = [p for p in self._named.get(digest, []) if p.parent == folder]
+            named = self._named.get((folder, digest), [])
             if len(named) > 1:
                 raise ValueError(
                     f'{named[0]} and {named[1]} say that they are of the same attack '
@@ -123,15 +116,14 @@ class RunStore:
         return None
 
     @cached_property
-    def _named(self) -> dict[str, list[Path]]:
+    def _named(self) -> dict[tuple[Path, Any], list[Path]]:
         """Records that are not named by their digest: published patches."""
-        found: dict[str, list[Path]] = {}
+        found: dict[tuple[Path, Any], list[Path]] = {}
         for folder in self.folders:
             for path in sorted(folder.glob('*.json')):
                 if not _DIGEST.fullmatch(path.stem):
                     digest = (read_manifest(path) or {}).get('digest')
-                    if digest is not None:
-                        found.setdefault(digest, []).append(path)
+                    found.setdefault((folder, digest), []).append(path)
         return found
 
     def _read(self, digest: str | None, kind: type[Any]) -> Any:

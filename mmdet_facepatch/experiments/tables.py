@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..utils.tables import markdown_table
@@ -26,12 +26,7 @@ _UNCERTAIN = {
 
 
 def experiment_markdown(index: ExperimentIndex, store: RunStore) -> str:
-    """The file ``table.md``.
-
-    Args:
-        index (ExperimentIndex): Of the experiment.
-        store (RunStore): Has its numbers.
-    """
+    """The file ``table.md``."""
     one_number = index.matrix is not None and index.matrix['number'] is not None
     unit = '' if one_number else ' Precision/recall in %.'
     return '\n\n'.join(
@@ -49,29 +44,25 @@ def experiment_tables(index: ExperimentIndex, store: RunStore) -> list[str]:
 
     Of entries with several seeds the first tables have the means, the last one each
     value with its bootstrap interval, then mean and range.
-
-    Args:
-        index (ExperimentIndex): Of the experiment.
-        store (RunStore): Has its numbers.
     """
     frame = entry_frame(index, store)
-    merged = merge_seeds(frame)
-    if index.matrix is None:
-        return [*_plain_tables(merged), _interval_table(frame)]
-    if index.matrix['number'] is not None:
-        return [_number_matrix(index.matrix, merged)]
+    rows = merge_seeds(frame)
+    remark, matrix = _seeds_remark(rows), index.matrix
+    if matrix is None:
+        return [*_plain_tables(rows, remark), _interval_table(frame)]
+    if matrix['number'] is not None:
+        title = f'{matrix["label"] or matrix["number"]}{remark}'
+        texts = _column(rows, matrix['number'], '{:.3f}')
+        return [_pivot(title, matrix, rows, texts)]
     calibrated, paper = (
-        _pair_matrix(index.matrix, merged, delta) for delta in ('calibrated', '0.99')
+        _pivot(f'All, delta {delta}{remark}', matrix, rows, _pairs(rows, 'all', delta))
+        for delta in ('calibrated', '0.99')
     )
     return [calibrated, paper, _interval_table(frame)]
 
 
 def entry_frame(index: ExperimentIndex, store: RunStore) -> pd.DataFrame:
     """One row for each entry, with its numbers as columns.
-
-    Args:
-        index (ExperimentIndex): Of the experiment.
-        store (RunStore): Has its numbers.
 
     Returns:
         pandas.DataFrame: Index: name of the entry. Columns: ``group`` (its own name
@@ -109,7 +100,8 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
         ``paper``, ``count`` (of the seeds that were run), each number (the mean over
         the seeds that have it), and ``KEY has`` (how many have it).
     """
-    keys = _numbers(frame)
+    about = ('group', 'detector', 'paper', 'done', 'intervals')
+    keys = [column for column in frame.columns if column not in about]
     groups = frame.groupby('group', sort=False)
     merged = groups[['detector', 'paper']].first()
     merged['count'] = groups['done'].sum()
@@ -119,12 +111,7 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def budget_of_attacks(index: ExperimentIndex, store: RunStore) -> list[str]:
-    """What the attacks cost, in one sentence; none if none is finished.
-
-    Args:
-        index (ExperimentIndex): Of the experiment.
-        store (RunStore): Has their records.
-    """
+    """What the attacks cost, in one sentence; none if none is finished."""
     digests = dict.fromkeys(entry.attack for entry in index.entries)
     found = [record for record in map(store.attack, digests) if record]
     if not found:
@@ -153,87 +140,62 @@ def number(value: float | None, pattern: str) -> str:
     return '-' if value is None or value != value else pattern.format(value)
 
 
-def _numbers(frame: pd.DataFrame) -> list[str]:
-    """Columns that are numbers of evaluations."""
-    about = ('group', 'detector', 'paper', 'done', 'intervals')
-    return [column for column in frame.columns if column not in about]
-
-
-def _plain_tables(rows: pd.DataFrame) -> list[str]:
-    subsets = [s for s in SUBSETS if f'{s}/AP' in rows] or ['all']
-    heads = [s.capitalize() for s in subsets]
-    remark = _seeds_remark(rows)
-    if rows['paper'].astype(bool).any():
-        first = _table(
-            'delta 0.99; the paper (WIDER FACE validation set, its own detectors) '
-            f'beside ours{remark}',
-            [head for s in heads for head in (f'{s}, paper', f'{s}, ours')],
-            rows,
-            lambda row: [
-                text
-                for s in subsets
-                for text in (row['paper'].get(s, '-'), _pair(row, s, '0.99'))
-            ],
+def _plain_tables(rows: pd.DataFrame, remark: str) -> list[str]:
+    subsets = {s.capitalize(): s for s in SUBSETS if f'{s}/AP' in rows} or {
+        'All': 'all'
+    }
+    first: dict[str, list[str]] = {}
+    has_paper = rows['paper'].astype(bool).any()
+    title = 'delta 0.99'
+    if has_paper:
+        title += (
+            '; the paper (WIDER FACE validation set, its own detectors) beside ours'
         )
-    else:
-        first = _table(
-            f'delta 0.99{remark}',
-            heads,
-            rows,
-            lambda row: [_pair(row, s, '0.99') for s in subsets],
-        )
+    for head, subset in subsets.items():
+        if has_paper:
+            first[f'{head}, paper'] = [row.get(subset, '-') for row in rows['paper']]
+        ours = f'{head}, ours' if has_paper else head
+        first[ours] = _pairs(rows, subset, '0.99')
+    second = {head: _pairs(rows, s, 'calibrated') for head, s in subsets.items()}
+    second['on a patch'] = _column(rows, 'all/on_patch@calibrated', '{:.0f}')
+    for key in (*AREAS, 'AP'):
+        second[key] = _column(rows, f'all/{key}', '{:.3f}')
     return [
-        first,
-        _table(
-            f'calibrated delta; AF_beta and AP of All{remark}',
-            [*heads, 'on a patch', *AREAS, 'AP'],
-            rows,
-            lambda row: [
-                *(_pair(row, s, 'calibrated') for s in subsets),
-                number(row.get('all/on_patch@calibrated'), '{:.0f}'),
-                *(number(row.get(f'all/{key}'), '{:.3f}') for key in (*AREAS, 'AP')),
-            ],
-        ),
+        _table(f'{title}{remark}', rows, first),
+        _table(f'calibrated delta; AF_beta and AP of All{remark}', rows, second),
     ]
 
 
-def _pair_matrix(matrix: Mapping[str, Any], rows: pd.DataFrame, delta: str) -> str:
-    """Patches by detectors, precision and recall of All."""
-    title = f'All, delta {delta}{_seeds_remark(rows)}'
-    return _pivot(title, matrix, rows, lambda row: _pair(row, 'all', delta))
-
-
-def _number_matrix(matrix: Mapping[str, Any], rows: pd.DataFrame) -> str:
-    """Patches by detectors, one number."""
-    title = f'{matrix["label"] or matrix["number"]}{_seeds_remark(rows)}'
-    return _pivot(
-        title, matrix, rows, lambda row: number(row.get(matrix['number']), '{:.3f}')
-    )
+def _table(title: str, rows: pd.DataFrame, columns: Mapping[str, list[str]]) -> str:
+    lines = zip(rows.index, *columns.values(), strict=True)
+    return markdown_table(['', *columns], lines, title)
 
 
 def _pivot(
-    title: str,
-    matrix: Mapping[str, Any],
-    rows: pd.DataFrame,
-    text: Callable[[pd.Series], str],
+    title: str, matrix: Mapping[str, Any], rows: pd.DataFrame, texts: list[str]
 ) -> str:
-    texts = {name: text(row) for name, row in rows.iterrows()}
-    detectors = matrix['detectors']
+    """Patches by detectors; an entry that is not there has a dash."""
+    found = dict(zip(rows.index, texts, strict=True))
     lines = [
-        [patch, *(texts.get(matrix_entry(patch, name), '-') for name in detectors)]
+        [patch, *(found.get(matrix_entry(patch, d), '-') for d in matrix['detectors'])]
         for patch in matrix['patches']
     ]
-    return markdown_table(['', *detectors], lines, title)
+    return markdown_table(['', *matrix['detectors']], lines, title)
 
 
-def _table(
-    title: str,
-    heads: Sequence[str],
-    rows: pd.DataFrame,
-    texts: Callable[[pd.Series], Iterable[str]],
-) -> str:
-    lines = [[str(name), *texts(row)] for name, row in rows.iterrows()]
-    return markdown_table(['', *heads], lines, title)
+def _column(rows: pd.DataFrame, key: str, pattern: str) -> list[str]:
+    values = rows[key] if key in rows else [None] * len(rows)
+    return [number(value, pattern) for value in values]
+
+
+def _pairs(rows: pd.DataFrame, subset: str, delta: str) -> list[str]:
+    """Of merged rows; precision with a star if not all seeds have one."""
+    texts = []
+    for _, row in rows.iterrows():
+        text = pair(row, subset, delta) if row['count'] else '-'
+        has = row.get(f'{subset}/precision@{delta} has', 0)
+        texts.append(text.replace('/', '*/') if 0 < has < row['count'] else text)
+    return texts
 
 
 def _seeds_remark(rows: pd.DataFrame) -> str:
@@ -243,15 +205,6 @@ def _seeds_remark(rows: pd.DataFrame) -> str:
     has = rows[columns]
     some = has.gt(0) & has.lt(rows['count'], axis=0)
     return remark + ('; * of the seeds that have one' if some.to_numpy().any() else '')
-
-
-def _pair(row: pd.Series, subset: str, delta: str) -> str:
-    """Of a merged row; precision with a star if not all seeds have one."""
-    if not row['count']:
-        return '-'
-    found = pair(row, subset, delta)
-    has = row.get(f'{subset}/precision@{delta} has', 0)
-    return found.replace('/', '*/') if 0 < has < row['count'] else found
 
 
 def _interval_table(frame: pd.DataFrame) -> str:

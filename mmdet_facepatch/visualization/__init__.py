@@ -1,11 +1,9 @@
 """Pictures of detections, as in the paper's Figure 1, and plots of curves."""
 
-from .convergence import plot_convergence
 from .curves import plot_f_beta, plot_precision_recall
 from .face_visualizer import FaceVisualizer, evaluated_image
-from .matrix import plot_matrix
 from .pages import save_figure, save_png, side_by_side
-from .ranking import Ranking, plot_ranking
+from .plots import Ranking, plot_convergence, plot_matrix, plot_ranking
 
 __all__ = [
     'FaceVisualizer',

@@ -8,18 +8,17 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.textpath import text_to_path
-from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
@@ -42,8 +41,8 @@ COLOURS = (
     '#332288',  # indigo
 )
 # Lengths of stroke and gap, in line widths; no two alike, for print in grey.
-_DASHES: tuple[tuple[float, ...], ...] = (
-    (),
+_DASHES: tuple[tuple[float, ...] | None, ...] = (
+    None,
     (5, 2),
     (1.2, 1.4),
     (7, 1.8, 1.4, 1.8),
@@ -54,51 +53,36 @@ _DASHES: tuple[tuple[float, ...], ...] = (
     (3, 1.2, 1.2, 1.2),
     (5, 1.5, 5, 1.5, 1.2, 1.5),
 )
-# Later lines lie on top and are thinner, so that equal curves are all seen.
-_WIDEST, _THINNEST = 2.6, 1.5  # points
-ROOM = 0.03  # beyond 0 and 1, so that lines there are not cut
-
+_NEUTRAL, _GRID = '#606060', '#e2e2e2'
 # 1200 pixels wide as PNG. Lengths are in inches, sizes of text in points.
-_DPI = 150
-_WIDTH = 8.0
-_PLOT_HEIGHT, _LONE_PLOT_HEIGHT = 2.9, 4.4
-_AXIS_HEIGHT = 0.46
+_DPI, _WIDTH = 150, 8.0
+_PLOT_HEIGHT, _LONE_PLOT_HEIGHT, _AXIS_HEIGHT = 2.9, 4.4, 0.46
 _TICKS_WIDTH = 0.4  # numbers of the vertical axis, at the least
-_MARGIN = 0.08
-_TITLE_SIZE, _PANEL_SIZE, _LABEL_SIZE, _TEXT_SIZE = 13.0, 11.0, 9.5, 8.0
-_INK, _NEUTRAL, _GRID = '#202020', '#606060', '#e2e2e2'
+_MARGIN, _TEXT_SIZE = 0.08, 8.0
 # In sizes of the text: a line sample has to show its dashes.
 _SAMPLE_LENGTH, _SAMPLE_GAP = 4.0, 0.6
-_LEGEND: dict[str, Any] = dict(
-    fontsize=_TEXT_SIZE,
-    labelcolor=_INK,
-    frameon=False,
-    handlelength=_SAMPLE_LENGTH,
-    handletextpad=_SAMPLE_GAP,
-    columnspacing=1.2,
-    labelspacing=0.35,
-    borderpad=0.2,
-    borderaxespad=0.2,
-)
-
-
-@dataclass(frozen=True)
-class Marker:
-    """Looks of a marker, on the axes and in the legend. Lengths are in points.
-
-    As with the lines, later conditions lie on top and are smaller.
-    """
-
-    shape: str
-    largest: float
-    smallest: float
-    edge: float
-    filled: bool
-
-
-# The white rim of a dot sets it off from its line.
-DOT = Marker('o', largest=9.5, smallest=5.5, edge=1.0, filled=True)
-END = Marker('s', largest=12.0, smallest=3.5, edge=1.2, filled=False)
+_STYLE: Any = {
+    'figure.constrained_layout.h_pad': _MARGIN,
+    'figure.constrained_layout.w_pad': _MARGIN,
+    'figure.titlesize': 13,
+    'axes.titlesize': 11,
+    'axes.labelsize': 9.5,
+    'axes.grid': True,
+    'axes.axisbelow': True,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'lines.dash_capstyle': 'butt',
+    'lines.solid_capstyle': 'butt',
+    'legend.fontsize': _TEXT_SIZE,
+    'legend.frameon': False,
+    'legend.handlelength': _SAMPLE_LENGTH,
+    'legend.handletextpad': _SAMPLE_GAP,
+    'legend.columnspacing': 1.2,
+    'legend.labelspacing': 0.35,
+    'legend.borderpad': 0.2,
+    'legend.borderaxespad': 0.2,
+}
+ROOM = 0.03  # beyond 0 and 1, so that lines there are not cut
 
 
 @dataclass(frozen=True)
@@ -106,15 +90,10 @@ class Panel:
     """One pair of axes: lines, legend texts and marked points by condition."""
 
     title: str
-    lines: Mapping[str, tuple[Array, Array]]
-    texts: Mapping[str, str]
-    dots: Mapping[str, Point]
-    ends: Mapping[str, Point]
-
-
-def conditions_of(parts: Iterable[Iterable[str]]) -> list[str]:
-    """The conditions of all panels in the order they are first named."""
-    return list(dict.fromkeys(name for part in parts for name in part))
+    lines: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    dots: dict[str, Point] = field(default_factory=dict)
+    ends: dict[str, Point] = field(default_factory=dict)
 
 
 def draw_panels(
@@ -122,49 +101,81 @@ def draw_panels(
     title: str,
     x_label: str,
     y_label: str,
-    notes: Mapping[str, Marker],
-) -> tuple[Figure, list[Axes]]:
+    x_limits: tuple[float, float],
+    dot_label: str = '',
+    end_label: str = '',
+) -> Figure:
     """Panels with lines and legends; y from 0 to 1.
 
-    Legends stand below their panels, or below all of them, never on a plot:
-    a curve may be anywhere on it. ``notes`` explain markers there.
+    Legends stand below their panels, or below all of them, never on a plot: a curve
+    may be anywhere on it.
     """
     styles = _line_styles(panels)
     # Up to three panels in a row, else nearly square.
     count = len(panels)
     columns = count if count <= 3 else math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
-    figure = _new_figure(title)
-    all_axes = []
-    for i, panel in enumerate(panels):
-        axes = figure.add_subplot(rows, columns, i + 1)
-        _dress(axes, panel.title, x_label, '' if i % columns else y_label)
-        for name, (x, y) in panel.lines.items():
-            axes.plot(x, y, label=name, **styles[name])
-        _mark(axes, panel.ends, styles, END)
-        _mark(axes, panel.dots, styles, DOT)
-        all_axes.append(axes)
-    row = _AXIS_HEIGHT + (_LONE_PLOT_HEIGHT if columns == 1 else _PLOT_HEIGHT)
-    below = [_marker_sample(text, marker) for text, marker in notes.items()]
-    # One legend serves all panels where it says nothing of a single one.
-    if all(text == name for panel in panels for name, text in panel.texts.items()):
-        names = dict(zip(styles, styles))
-        below = _line_samples(names, styles, _WIDTH - _TICKS_WIDTH) + below
-    else:
-        # A wider legend would make its plot narrower.
-        room = _WIDTH / columns - _TICKS_WIDTH
-        row += max(
-            _add_panel_legend(
-                figure, axes, _line_samples(panel.texts, styles, room), room
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, _WIDTH), dpi=_DPI, layout='constrained')
+        FigureCanvasAgg(figure)
+        if title:
+            figure.suptitle(title)
+        for i, panel in enumerate(panels):
+            axes = figure.add_subplot(
+                rows,
+                columns,
+                i + 1,
+                title=panel.title,
+                xlabel=x_label,
+                ylabel='' if i % columns else y_label,
+                xlim=x_limits,
+                ylim=(-ROOM, 1 + ROOM),
             )
-            for axes, panel in zip(all_axes, panels, strict=True)
-        )
-    height = rows * row + 0.4 * bool(title)
-    if below:
-        place = dict(loc='outside lower center')
-        height += _add_legend(figure, below, _WIDTH - _TICKS_WIDTH, place)
-    figure.set_size_inches(_WIDTH, height)
-    return figure, all_axes
+            axes.locator_params(nbins=9, steps=[1, 2, 5, 10])
+            axes.tick_params(labelsize=_TEXT_SIZE, grid_color=_GRID)
+            for name, (x, y) in panel.lines.items():
+                axes.plot(x, y, label=name, **styles[name])
+            _mark(axes, panel.ends, styles, 's', (12.0, 3.5))
+            _mark(axes, panel.dots, styles, 'o', (9.5, 5.5))
+        row = _AXIS_HEIGHT + (_LONE_PLOT_HEIGHT if columns == 1 else _PLOT_HEIGHT)
+        handles = []
+        if any(panel.dots for panel in panels):
+            handles.append(_marker_sample(dot_label, 'o', 'full'))
+        if any(panel.ends for panel in panels):
+            handles.append(_marker_sample(end_label, 's', 'none'))
+        width = _WIDTH - _TICKS_WIDTH
+        below: list[float] = []
+        # One legend serves all panels where it says nothing of a single one.
+        if all(text == name for panel in panels for name, text in panel.texts.items()):
+            names = dict(zip(styles, styles, strict=True))
+            handles = _line_samples(names, styles, width) + handles
+        else:
+            # A wider legend would make its plot narrower.
+            room = _WIDTH / columns - _TICKS_WIDTH
+            for axes, panel in zip(figure.axes, panels, strict=True):
+                samples = _line_samples(panel.texts, styles, room)
+                below.append(_add_panel_legend(figure, axes, samples, room))
+        row += max(below, default=0)
+        height = rows * row + 0.4 * bool(title)
+        if handles:
+            height += _add_legend(figure, handles, width, loc='outside lower center')
+        figure.set_size_inches(_WIDTH, height)
+    return figure
+
+
+def _line_styles(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
+    names = conditions_of(panel.lines for panel in panels)
+    # Later lines lie on top and are thinner, so that equal curves are all seen.
+    widths = np.linspace(2.6, 1.5, len(names))
+    return {
+        name: dict(color=colour, linestyle=(0, dashes), linewidth=float(width))
+        for name, colour, dashes, width in zip(names, COLOURS, _DASHES, widths)
+    }
+
+
+def conditions_of(parts: Iterable[Iterable[str]]) -> list[str]:
+    """The conditions of all panels in the order they are first named."""
+    return list(dict.fromkeys(name for part in parts for name in part))
 
 
 def literal(text: str) -> str:
@@ -172,82 +183,38 @@ def literal(text: str) -> str:
     return text.replace('$', r'\$')
 
 
-def _line_styles(panels: Sequence[Panel]) -> dict[str, dict[str, Any]]:
-    names = conditions_of(panel.lines for panel in panels)
-    widths = np.linspace(_WIDEST, _THINNEST, len(names))
-    return {
-        name: dict(
-            color=colour,
-            linestyle=(0, dashes) if dashes else '-',
-            linewidth=float(width),
-            dash_capstyle='butt',
-            solid_capstyle='butt',
-        )
-        for name, colour, dashes, width in zip(names, COLOURS, _DASHES, widths)
-    }
-
-
-def _new_figure(title: str) -> Figure:
-    layout = ConstrainedLayoutEngine(h_pad=_MARGIN, w_pad=_MARGIN)
-    figure = Figure(figsize=(_WIDTH, _WIDTH), dpi=_DPI, layout=layout)
-    FigureCanvasAgg(figure)
-    figure.set_facecolor('white')
-    if title:
-        figure.suptitle(title, fontsize=_TITLE_SIZE, color=_INK)
-    return figure
-
-
-def _dress(axes: Axes, title: str, x_label: str, y_label: str) -> None:
-    axes.set_title(title, fontsize=_PANEL_SIZE, color=_INK)
-    axes.set_xlabel(x_label, fontsize=_LABEL_SIZE, color=_INK)
-    axes.set_ylabel(y_label, fontsize=_LABEL_SIZE, color=_INK)
-    axes.set_ylim(-ROOM, 1 + ROOM)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
-    axes.tick_params(labelsize=_TEXT_SIZE, colors=_INK)
-    axes.grid(True, color=_GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[['top', 'right']].set_visible(False)
-
-
 def _mark(
     axes: Axes,
     points: Mapping[str, Point],
     styles: Mapping[str, dict[str, Any]],
-    marker: Marker,
+    shape: str,
+    sizes: tuple[float, float],
 ) -> None:
-    """Markers in the colours of their conditions, above all lines."""
-    sizes = np.linspace(marker.largest, marker.smallest, len(styles))
-    size = dict(zip(styles, sizes.tolist()))
-    for name, (x, y) in points.items():
-        colour = styles[name]['color']
-        axes.scatter(
-            [x],
-            [y],
-            s=size[name] ** 2,
-            marker=marker.shape,
-            facecolors=colour if marker.filled else 'none',
-            edgecolors='white' if marker.filled else colour,
-            linewidths=marker.edge,
-            zorder=4,
-            clip_on=False,
-            label=name,
-        )
+    """Markers in the colours of their conditions, above all lines.
+
+    As with the lines, later ones are smaller, from the first size in points to the
+    second. The white rim of a dot sets it off from its line.
+    """
+    for (name, style), size in zip(styles.items(), np.linspace(*sizes, len(styles))):
+        if name in points:
+            filled, colour = shape == 'o', style['color']
+            axes.scatter(
+                *points[name],
+                s=size**2,
+                marker=shape,
+                facecolors=colour if filled else 'none',
+                edgecolors='white' if filled else colour,
+                linewidths=1.0,
+                zorder=4,
+                clip_on=False,
+                label=name,
+            )
 
 
-def _marker_sample(text: str, marker: Marker) -> Line2D:
+def _marker_sample(text: str, shape: str, fill: Any) -> Line2D:
     """A marker for the legend; grey, as it is of no condition."""
-    return Line2D(
-        [],
-        [],
-        label=text,
-        linestyle='none',
-        marker=marker.shape,
-        markersize=(marker.largest + marker.smallest) / 2,
-        markerfacecolor=_NEUTRAL if marker.filled else 'none',
-        markeredgecolor='white' if marker.filled else _NEUTRAL,
-        markeredgewidth=marker.edge,
-    )
+    look: Any = dict(linestyle='none', color=_NEUTRAL, markersize=7.5)
+    return Line2D([], [], label=text, marker=shape, fillstyle=fill, **look)
 
 
 def _line_samples(
@@ -277,21 +244,17 @@ def _add_panel_legend(
     """Below the label of the horizontal axis, whatever the axes' height."""
     # In the middle of the panel, which the numbers on the left are part of.
     shift = ScaledTranslation(-_TICKS_WIDTH / 2, -_AXIS_HEIGHT, figure.dpi_scale_trans)
-    place = dict(
-        loc='upper center',
-        bbox_to_anchor=(0.5, 0.0),
-        bbox_transform=axes.transAxes + shift,
-    )
-    return _add_legend(axes, handles, width, place)
+    place = dict(bbox_to_anchor=(0.5, 0.0), bbox_transform=axes.transAxes + shift)
+    return _add_legend(axes, handles, width, loc='upper center', **place)
 
 
 def _add_legend(
-    owner: Axes | Figure, handles: list[Line2D], width: float, place: dict[str, Any]
+    owner: Axes | Figure, handles: list[Line2D], width: float, **place: Any
 ) -> float:
     """Add a legend with as few rows as fit the width; returns its height. Inches."""
     for rows in range(1, len(handles) + 1):
         columns = math.ceil(len(handles) / rows)
-        legend = owner.legend(handles=handles, ncols=columns, **place, **_LEGEND)
+        legend = owner.legend(handles=handles, ncols=columns, **place)
         size = legend.get_window_extent()
         if columns == 1 or size.width <= width * _DPI:
             break

@@ -19,12 +19,9 @@ from numpy.typing import ArrayLike
 
 from .curve_panels import (
     COLOURS,
-    DOT,
-    END,
     ROOM,
     Array,
     Panel,
-    Point,
     conditions_of,
     draw_panels,
     literal,
@@ -83,23 +80,26 @@ def plot_f_beta(
             'descending order'
         )
     _check_curves(curves, 'beta')
-    panels = [
-        _f_beta_panel(limits, beta, by_condition, (beta_areas or {}).get(beta))
-        for beta, by_condition in curves.items()
-    ]
+    panels = []
+    for beta, by_condition in curves.items():
+        panel = Panel(rf'$\beta$ = {beta:g}')
+        areas = (beta_areas or {}).get(beta, {})
+        for condition, values in by_condition.items():
+            name = f'F_beta of {condition!r} at beta {beta:g}'
+            scores = _vector(values, name, share=True)
+            _check_length(name, scores, 'thresholds', limits)
+            panel.lines[condition] = (limits, scores)
+            lacking = 'faces' if np.isnan(scores).all() else None
+            panel.texts[condition] = _text(condition, 'AF', areas, lacking)
+        panels.append(panel)
     shown = _changing_interval(panels) if x_limits is None else x_limits
     if len(shown) != 2 or not -math.inf < shown[0] < shown[1] < math.inf:
         raise ValueError(f'x_limits must be two finite numbers in order, got {shown}')
-    figure, axes = draw_panels(
-        panels,
-        title=title,
-        x_label=r'threshold of $s = s_p - s_n$',
-        y_label=r'$F_\beta$  (lower: better attack)',
-        notes={},
+    x_label, y_label = (
+        r'threshold of $s = s_p - s_n$',
+        r'$F_\beta$  (lower: better attack)',
     )
-    for ax in axes:
-        ax.set_xlim(*shown)
-    return figure
+    return draw_panels(panels, title, x_label, y_label, shown)
 
 
 def plot_precision_recall(
@@ -140,88 +140,53 @@ def plot_precision_recall(
             conditions.
     """
     _check_curves(curves, 'subset')
-    panels = [
-        _pr_panel(
-            subset,
-            by_condition,
-            (average_precision or {}).get(subset),
-            (points or {}).get(subset, {}),
-        )
-        for subset, by_condition in curves.items()
-    ]
-    notes = {}
-    if any(panel.dots for panel in panels):
-        notes[point_label] = DOT
-    if any(panel.ends for panel in panels):
-        notes[f'end of a curve with recall below {_SHORT_RECALL:g}'] = END
-    figure, all_axes = draw_panels(panels, title, 'recall', 'precision', notes)
-    for axes in all_axes:
-        axes.set_xlim(-ROOM, 1 + ROOM)
-    return figure
-
-
-# --- Panels ------------------------------------------------------------------
-
-
-def _f_beta_panel(
-    thresholds: Array,
-    beta: float,
-    curves: Mapping[str, ArrayLike],
-    areas: Mapping[str, float] | None,
-) -> Panel:
-    lines, texts = {}, {}
-    for condition, values in curves.items():
-        name = f'F_beta of {condition!r} at beta {beta:g}'
-        scores = _vector(values, name, share=True)
-        _check_length(name, scores, 'thresholds', thresholds)
-        lines[condition] = (thresholds, scores)
-        texts[condition] = condition + _number('AF', areas, condition)
-        if np.isnan(scores).all():
-            texts[condition] += ', no faces'
-    return Panel(rf'$\beta$ = {beta:g}', lines, texts, {}, {})
-
-
-def _pr_panel(
-    subset: str,
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
-    areas: Mapping[str, float] | None,
-    points: Mapping[str, Point],
-) -> Panel:
-    lines, texts, dots, ends = {}, {}, {}, {}
-    for condition, (recall, precision) in curves.items():
-        name = f'of {condition!r} on {subset!r}'
-        x = _vector(recall, f'recall {name}', share=True)
-        y = _vector(precision, f'precision {name}', share=True)
-        _check_length(f'recall {name}', x, 'its precision', y)
-        there = ~np.isnan(x) & ~np.isnan(y)
-        x_there, y_there = lines[condition] = (x[there], y[there])
-        texts[condition] = condition + _number('AP', areas, condition)
-        if not there.any():
+    panels = []
+    for subset, by_condition in curves.items():
+        panel = Panel(literal(subset))
+        areas = (average_precision or {}).get(subset, {})
+        marked = (points or {}).get(subset, {})
+        for condition, (recall, precision) in by_condition.items():
+            name = f'of {condition!r} on {subset!r}'
+            x = _vector(recall, f'recall {name}', share=True)
+            y = _vector(precision, f'precision {name}', share=True)
+            _check_length(f'recall {name}', x, 'its precision', y)
+            there = ~np.isnan(x) & ~np.isnan(y)
             # Recall is a share of the faces, precision of the detections.
             lacking = 'faces' if np.isnan(x).all() else 'detections'
-            texts[condition] += f', no {lacking}'
-        elif x_there.max() < _SHORT_RECALL:
-            last = np.flatnonzero(x_there == x_there.max())[-1]
-            ends[condition] = (float(x_there[last]), float(y_there[last]))
-        if condition in points:
-            name = f'point {name}'
-            point = _vector(points[condition], name, share=True)
-            if len(point) != 2:
-                raise ValueError(f'{name} must be (recall, precision), got {point}')
-            if not np.isnan(point).any():
-                dots[condition] = (float(point[0]), float(point[1]))
-    return Panel(literal(subset), lines, texts, dots, ends)
+            text = _text(condition, 'AP', areas, None if there.any() else lacking)
+            panel.texts[condition] = text
+            x, y = panel.lines[condition] = (x[there], y[there])
+            if len(x) and x.max() < _SHORT_RECALL:
+                last = np.flatnonzero(x == x.max())[-1]
+                panel.ends[condition] = (float(x[last]), float(y[last]))
+            if condition in marked:
+                point = _vector(marked[condition], f'point {name}', share=True)
+                if len(point) != 2:
+                    raise ValueError(
+                        f'point {name} must be (recall, precision), got {point}'
+                    )
+                if not np.isnan(point).any():
+                    panel.dots[condition] = (float(point[0]), float(point[1]))
+        panels.append(panel)
+    end_label = f'end of a curve with recall below {_SHORT_RECALL:g}'
+    limits = (-ROOM, 1 + ROOM)
+    return draw_panels(
+        panels, title, 'recall', 'precision', limits, point_label, end_label
+    )
 
 
-def _number(what: str, values: Mapping[str, float] | None, condition: str) -> str:
-    """The part of a legend's text that gives AF or AP, '' without one.
+def _text(
+    condition: str, what: str, areas: Mapping[str, float], lacking: str | None
+) -> str:
+    """A condition in the legend, with its AF or AP, and why it has no curve.
 
-    Its space does not break, so that a number stays with its name.
+    The space before a number does not break.
     """
-    if values is None or condition not in values:
-        return ''
-    value = float(values[condition])
-    return f', {what}\xa0' + ('n/a' if math.isnan(value) else f'{value:.3f}')
+    text = condition
+    if condition in areas:
+        value = float(areas[condition])
+        text += f', {what}\xa0' + ('n/a' if math.isnan(value) else f'{value:.3f}')
+    return f'{text}, no {lacking}' if lacking else text
 
 
 def _changing_interval(panels: Sequence[Panel]) -> tuple[float, float]:
@@ -243,9 +208,6 @@ def _flat_start(y: Array) -> int:
     # Compared with the end, not step by step: a slow drift adds up.
     left = ~np.isclose(y, y[0], rtol=0, atol=_UNSEEN, equal_nan=True)
     return int(left.argmax()) - 1 if left.any() else len(y) - 1
-
-
-# --- Checks ------------------------------------------------------------------
 
 
 def _vector(values: ArrayLike, name: str, share: bool = False) -> Array:

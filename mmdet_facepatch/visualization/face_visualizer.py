@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import cv2
 import mmcv
 import numpy as np
+import torch
 from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
+from mmengine.structures import InstanceData
 from numpy.typing import ArrayLike, NDArray
 
 from ..evaluation.functional.matching import (
     FALSE_POSITIVE,
     TRUE_POSITIVE,
-    DetectionMatches,
     match_detections,
 )
 from ..utils.target_classes import TargetLabels
@@ -103,7 +104,12 @@ class FaceVisualizer(DetLocalVisualizer):
         self._outline(gts[~matches.gt_found], BLUE, '--')
         self._outline(dets[matches.status == TRUE_POSITIVE], BLUE, '-')
         self._outline(dets[matches.status == FALSE_POSITIVE], RED, '-')
-        return self.get_image(), _describe(matches)
+        found, total = int(matches.gt_found.sum()), len(gts)
+        false = int((matches.status == FALSE_POSITIVE).sum())
+        return self.get_image(), (
+            f'{found} of {total} {"face" if total == 1 else "faces"} found, '
+            f'{false} false {"positive" if false == 1 else "positives"}'
+        )
 
     def draw_faces(
         self,
@@ -111,16 +117,7 @@ class FaceVisualizer(DetLocalVisualizer):
         faces: ArrayLike,
         patch_boxes: ArrayLike = (),
     ) -> NDArray[np.uint8]:
-        """Draw annotated faces, solid blue, and patches.
-
-        Args:
-            image (array): (H, W, 3) uint8 RGB.
-            faces (array): (G, 4) xyxy annotated faces in pixels of ``image``.
-            patch_boxes (array): (P, 4) xyxy pasted patches. Defaults to ().
-
-        Returns:
-            array: The drawn copy of the image, (H, W, 3) uint8 RGB.
-        """
+        """Draw annotated faces, solid blue, and patches; as :meth:`draw_outcomes`."""
         self.set_image(check_image(image))
         self._outline(_check_boxes(patch_boxes), YELLOW, ':')
         self._outline(_check_boxes(faces), BLUE, '-')
@@ -141,21 +138,9 @@ class FaceVisualizer(DetLocalVisualizer):
     ) -> None:
         """Draw a data sample, and show it, write it or give it to all backends.
 
-        Args:
-            name (str): Name of the picture.
-            image (array): (H, W, 3) uint8 RGB.
-            data_sample (DetDataSample, optional): With predictions, annotations
-                (``instances``, in original coordinates, or ``gt_instances``) and
-                ``patch_boxes``, as far as there are. Defaults to None.
-            draw_gt (bool): Whether to draw annotations. Defaults to True.
-            draw_pred (bool): Whether to draw detections. Defaults to True.
-            show (bool): Whether to open a window. Defaults to False.
-            wait_time (float): Seconds that it stays open; 0 waits for a key. Defaults
-                to 0.
-            out_file (str, optional): File to write in place of the backends. Defaults
-                to None.
-            pred_score_thr (float): Least score of a detection. Defaults to 0.3.
-            step (int): Step for the backends. Defaults to 0.
+        As in :meth:`mmdet.visualization.DetLocalVisualizer.add_datasample`. The sample
+        has predictions, annotations (``instances``, in original coordinates, or
+        ``gt_instances``) and ``patch_boxes``, as far as there are.
         """
         faces = self._faces_of(data_sample) if data_sample and draw_gt else None
         if data_sample is None or faces is None:
@@ -163,10 +148,10 @@ class FaceVisualizer(DetLocalVisualizer):
                 name,
                 image,
                 data_sample,
-                False,
-                draw_pred,
-                show,
-                wait_time,
+                draw_gt=False,
+                draw_pred=draw_pred,
+                show=show,
+                wait_time=wait_time,
                 out_file=out_file,
                 pred_score_thr=pred_score_thr,
                 step=step,
@@ -174,7 +159,8 @@ class FaceVisualizer(DetLocalVisualizer):
             return
         patches = data_sample.get('patch_boxes', ())
         if draw_pred and 'pred_instances' in data_sample:
-            boxes = self._detections_of(data_sample, pred_score_thr)
+            labels = self.target_labels.detector
+            boxes = self._boxes_of(data_sample.pred_instances, labels, pred_score_thr)
             drawn, _ = self.draw_outcomes(image, boxes, faces, patches)
         else:
             drawn = self.draw_faces(image, faces, patches)
@@ -199,21 +185,20 @@ class FaceVisualizer(DetLocalVisualizer):
             )
         if 'gt_instances' not in sample:
             return None
-        found = sample.gt_instances
-        boxes = _to_array(found.bboxes)
-        if 'labels' in found:
-            boxes = boxes[np.isin(_to_array(found.labels), labels)]
-        return _check_boxes(boxes)
+        return self._boxes_of(sample.gt_instances, labels)
 
-    def _detections_of(
-        self, sample: DetDataSample, score_thr: float
+    def _boxes_of(
+        self, found: InstanceData, labels: Sequence[int], score_thr: float = 0.0
     ) -> NDArray[np.float64]:
-        found = sample.pred_instances
-        scores = _to_array(found.scores)
-        order = np.argsort(-scores, kind='stable')
-        labels = _to_array(found.labels)
-        wanted = (scores >= score_thr) & np.isin(labels, self.target_labels.detector)
-        return _check_boxes(_to_array(found.bboxes)[order[wanted[order]]])
+        """(N, 4) boxes of faces, those with scores by descending score."""
+        if 'labels' in found:
+            wanted = found.labels.new_tensor(labels)
+            found = found[torch.isin(found.labels, wanted)]
+        if 'scores' in found:
+            found = found[found.scores >= score_thr]
+            found = found[found.scores.argsort(descending=True, stable=True)]
+        boxes = getattr(found.bboxes, 'tensor', found.bboxes)
+        return _check_boxes(boxes.cpu())
 
     def _outline(
         self, boxes: NDArray[np.float64], colour: Colour, style: Style
@@ -234,23 +219,9 @@ class FaceVisualizer(DetLocalVisualizer):
         # For blue on a blue coat; on small faces it would hide them.
         rim = sides >= _SMALL
         if rim.any():
-            self._draw(boxes[rim], WHITE, '-', widths[rim] + 1)
-        self._draw(boxes, colour, style, widths)
-
-    def _draw(
-        self,
-        boxes: NDArray[np.float64],
-        colour: Colour,
-        style: Style,
-        widths: NDArray[np.float64],
-    ) -> None:
-        self.draw_bboxes(
-            boxes,
-            edge_colors=colour,
-            line_styles=style,
-            line_widths=widths.tolist(),
-            alpha=1,
-        )
+            rims = (widths[rim] + 1).tolist()
+            self.draw_bboxes(boxes[rim], WHITE, '-', rims, alpha=1)
+        self.draw_bboxes(boxes, colour, style, widths.tolist(), alpha=1)
 
 
 def evaluated_image(data_batch: Mapping[str, Any], index: int = 0) -> NDArray[np.uint8]:
@@ -285,19 +256,6 @@ def evaluated_image(data_batch: Mapping[str, Any], index: int = 0) -> NDArray[np
     return np.ascontiguousarray(image[..., ::-1]).clip(0, 255).astype(np.uint8)
 
 
-def _describe(matches: DetectionMatches) -> str:
-    found = matches.gt_found
-    false = int((matches.status == FALSE_POSITIVE).sum())
-    return (
-        f'{int(found.sum())} of {len(found)} {_plural("face", len(found))} found, '
-        f'{false} {_plural("false positive", false)}'
-    )
-
-
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else f'{noun}s'
-
-
 def check_image(image: NDArray) -> NDArray[np.uint8]:
     """The image; ValueError unless it is (H, W, 3) uint8 with pixels."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -308,12 +266,6 @@ def check_image(image: NDArray) -> NDArray[np.uint8]:
     if 0 in image.shape:
         raise ValueError(f'the image has no pixels: its shape is {image.shape}')
     return image
-
-
-def _to_array(values: Any) -> NDArray:
-    """Of a tensor, an array or mmdet's boxes."""
-    values = getattr(values, 'tensor', values)
-    return values.detach().cpu().numpy() if hasattr(values, 'detach') else values
 
 
 def _check_boxes(boxes: ArrayLike) -> NDArray[np.float64]:

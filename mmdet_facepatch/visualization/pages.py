@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import mmcv
 import numpy as np
@@ -89,16 +89,11 @@ def _add_legend(figure: Figure, size: float) -> None:
         Line2D([], [], color=color_val_matplotlib(colour), ls=style, label=text)
         for text, colour, style in LEGEND
     ]
+    place: Any = dict(
+        loc='lower center', ncols=len(handles), frameon=False, borderpad=0
+    )
     while True:
-        legend = figure.legend(
-            handles=handles,
-            loc='lower center',
-            ncols=len(handles),
-            frameon=False,
-            labelcolor=_INK,
-            fontsize=size * _POINTS,
-            borderpad=0,
-        )
+        legend = figure.legend(handles=handles, fontsize=size * _POINTS, **place)
         too_wide = legend.get_window_extent().width / figure.bbox.width
         if too_wide <= 1 or size < 4:
             return
@@ -107,12 +102,7 @@ def _add_legend(figure: Figure, size: float) -> None:
 
 
 def save_png(path: str | os.PathLike[str], image: NDArray[np.uint8]) -> None:
-    """Write a PNG, all or nothing.
-
-    Args:
-        path (str | Path): File to write; its folder must exist.
-        image (array): (H, W, 3) uint8 RGB.
-    """
+    """Write a PNG, all or nothing, of (H, W, 3) uint8 RGB; its folder must exist."""
     picture = Image.fromarray(check_image(image))
     write_atomically(path, lambda file: picture.save(file, format='PNG'))
 

@@ -322,7 +322,8 @@ class TestKept:
         (published / 'figure.png').write_bytes(b'as published')
         index = read_record(index_path, ExperimentIndex)
         store = RunStore([tmp_path / 'w' / 'runs', kept / 'runs'])
-        _write(f'experiment_{DATA}', index, store, tmp_path / 'w', kept)
+        folders = [path / EXPERIMENTS for path in (tmp_path / 'w', kept)]
+        _write(f'experiment_{DATA}', index, store, *folders)
         ours, theirs = (
             root / EXPERIMENTS / f'experiment_{DATA}'
             for root in (tmp_path / 'w', index_path.parents[1])
@@ -350,12 +351,12 @@ def test_seeds_of_a_table_add_up(planned_file, tmp_path, plan, index_path):
     spec = read_spec(str(planned_file), seeds=[1, 2])
     folder = tmp_path / EXPERIMENTS
     folder.mkdir()
-    same, planned = _with_earlier_seeds(spec, 'plan', 'x', str(tmp_path), ROOT)
+    same, planned = _with_earlier_seeds(spec, 'plan', 'x', folder, ROOT)
     assert (same, planned) == (spec, 'plan')
     content = json.loads(index_path.read_text())
     content['seeds'] = [2, 0]
     (folder / 'x.json').write_text(json.dumps(content))
-    more, planned = _with_earlier_seeds(spec, 'plan', 'x', str(tmp_path), ROOT)
+    more, planned = _with_earlier_seeds(spec, 'plan', 'x', folder, ROOT)
     assert more.seeds == (0, 1, 2) and len(planned.attacks) == 6
 
 

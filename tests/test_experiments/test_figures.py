@@ -73,6 +73,9 @@ def test_kinds(index, store, tmp_path, kind):
     name = f'figure_{image.name}' if kind == 'pictures' else 'figure.png'
     with Image.open(tmp_path / name) as figure, Image.open(image) as picture:
         assert figure.width > 300
+        # Shorter rows are filled up in white.
+        corner = (figure.width - 1, figure.height - 1)
+        assert figure.convert('RGB').getpixel(corner) == (255, 255, 255)
         if kind == 'evolution':
             # The start and both epochs, each once.
             assert 3 * 192 < figure.width < 4 * 192

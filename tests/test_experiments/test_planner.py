@@ -269,7 +269,7 @@ def test_data_of_the_config_is_used():
     assert spec.data == 'widerface'
     planner = Planner(spec, data_config(spec.data, ROOT / 'configs'))
     # Neither images nor weights are read for the configs alone.
-    planner._run = lambda kind, name, cfg, *rest: cfg
+    planner._run = lambda kind, name, detector, cfg, **needs: cfg
     planner._ids = lambda dataset: [f'image{i}' for i in range(1000)]
     whole = data_config('widerface', ROOT / 'configs')
     subset = data_config('subset', ROOT / 'configs')

@@ -26,10 +26,7 @@ from mmdet_facepatch.utils.digests import file_digest
 
 @pytest.fixture
 def published(finished, experiment_file, tmp_path) -> list[Path]:
-    root = experiment_file.parent
-    return publish_experiment(
-        experiment_file, tmp_path / 'out', root, work_dir=finished[1]
-    )
+    return publish_experiment(experiment_file, tmp_path / 'out', work_dir=finished[1])
 
 
 def test_an_experiment(published, index, store, experiment_file):
@@ -127,10 +124,10 @@ def test_names(finished, experiment_file, tmp_path, index_path):
     content['entries'][3].update(name='Patch', attack=other)
     (root / 'experiments' / index_path.name).write_text(json.dumps(content))
     with pytest.raises(ValueError, match="would all be named {'patch'}"):
-        publish_experiment(experiment_file, tmp_path, root, work_dir=root)
+        publish_experiment(experiment_file, tmp_path, work_dir=root)
     shutil.rmtree(root / 'runs')
     with pytest.raises(ValueError, match='no attack of this experiment is finished'):
-        publish_experiment(experiment_file, tmp_path, root, work_dir=root)
+        publish_experiment(experiment_file, tmp_path, work_dir=root)
 
 
 class TestTaken:
