@@ -19,7 +19,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 
-from mmdet_facepatch.engine import data_config, load_config
+from mmdet_facepatch.engine import complete_pipelines, data_config, load_config
 from mmdet_facepatch.visualization import evaluated_image
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -106,6 +106,8 @@ def main() -> None:
     args = parse_args()
     overlay = data_config(args.data, CONFIGS) if args.data else None
     cfg = load_config(args.config, options=args.cfg_options, overlay=overlay)
+    if 'detector' in cfg.get('model', {}):
+        complete_pipelines(cfg)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     options = cfg[f'{args.phase}_dataloader'].dataset
     inner = options

@@ -10,6 +10,8 @@ detectors = {{_base_.black_boxes}}
 # Nothing is optimised: evaluations inherit from this config.
 attacks = dict(_delete_=True, patch_canvas='{{ fileDirname }}/../face_likeness/sln.py')
 held_out = 0
+# The canvas is shown as it is.
+pyramid = None
 _patches = '{{ fileDirname }}/../../mmdet_facepatch/zoo/patches'
 matrix = dict(
     number='likeness/grey',

@@ -147,7 +147,7 @@ def _check_boxes(
         boxes = [
             one['bbox'] for one in info['instances'] if one['bbox_label'] in labels
         ]
-        array = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+        array: Any = np.array(boxes, dtype=np.float64).reshape(-1, 4)
         if not np.isfinite(array).all():
             raise ValueError(f'{owner}: a box of {name} is NaN or infinite')
         array = array[(array[:, 2:] > array[:, :2]).all(axis=1)]

@@ -16,9 +16,11 @@ from mmdet.registry import METRICS
 from mmengine.config import Config
 
 from ..attack import load_patch
+from ..attack.detector_config import read_detector_config
 from ..attack.frozen_detector import black_box_digest, detector_file_digest
 from ..datasets.describe import data_digest
 from ..engine.config import load_config
+from ..engine.pipelines import complete_pipelines
 from ..utils.digests import by_content, content_digest
 from .data_split import hold_out, image_ids, take_half
 from .records import ATTACK, EVALUATION
@@ -31,7 +33,7 @@ HISTORY_HOOK = 'AttackHistoryHook'
 ATTACK_KEYS = ('train_cfg', 'optim_wrapper', 'param_scheduler', 'randomness')
 EVALUATION_KEYS = ('test_evaluator', 'test_cfg')
 # Of a model in a test: no candidates are read, nothing is optimised.
-TESTED_MODEL = ('placement', 'compositor', 'tta_model', 'channel_order')
+TESTED_MODEL = ('placement', 'compositor', 'tta_model', 'channel_order', 'target')
 Value = TypeVar('Value')
 
 
@@ -218,6 +220,9 @@ class Planner:
         if placement:
             own = cfg.model.get('placement') or dict(type='PatchPlacement')
             cfg.model.placement = dict(own, **placement)
+        if self.spec.pyramid is not None:
+            cfg.pyramid = self.spec.pyramid
+        complete_pipelines(cfg, self._detector_config(paths['config']))
         return cfg
 
     @_once
@@ -225,8 +230,12 @@ class Planner:
         return load_config(attack, overlay=self.data)
 
     @_once
+    def _detector_config(self, config: str) -> Config:
+        return read_detector_config(config)
+
+    @_once
     def _detector_model(self, config: str) -> dict[str, Any]:
-        return Config.fromfile(config).to_dict()['model']
+        return self._detector_config(config).to_dict()['model']
 
     def _missing(self, detector: str) -> str | None:
         """Why a detector's weights cannot be had, or None."""

@@ -76,6 +76,7 @@ class ExperimentSpec:
     matrix: MatrixSpec | None = None
     figure: str | None = None
     held_out: int = 0  # training images that no attack optimises on
+    pyramid: Any = None  # scales of all evaluations, see complete_pipelines
     seeds: tuple[int, ...] = ()  # of entries whose attack names none
     options: Mapping[str, Any] = field(default_factory=dict)  # of every run
     changed_seeds: bool = False  # are not the config's
@@ -171,6 +172,7 @@ def read_spec(
         ),
         figure=cfg.get('figure'),
         held_out=cfg.get('held_out') or 0,
+        pyramid=cfg.get('pyramid'),
         seeds=used,
         options=dict(options or {}),
         changed_seeds=used != own_seeds,

@@ -1,5 +1,7 @@
 # Detectors of the paper, trained on the whole of WIDER FACE by their configs.
 data = 'widerface'
+# The paper's scales.
+pyramid = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 held_out = 200
 detectors = dict(
     sln=dict(
