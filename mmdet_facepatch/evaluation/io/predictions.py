@@ -1,11 +1,4 @@
-"""Files with the detections of a whole data set.
-
-Two formats are written and read:
-
-- *Text*, the official format of WIDER FACE, see
-  :mod:`~mmdet_facepatch.evaluation.io.text_predictions`.
-- *npz*, one file that holds everything, by :func:`save_predictions` and
-  :func:`load_predictions`.
+"""Detections of a whole data set in one npz.
 
 Pickles are neither written nor read: loading one runs whatever code it holds.
 
@@ -32,7 +25,12 @@ from numpy.typing import NDArray
 
 from ...utils.files import check_unpacked_size, write_atomically
 from ...utils.npy import parse_npy
-from ..functional.detections import Detections, check_detections, check_predictions
+from ..functional.detections import (
+    Detections,
+    all_have_margins,
+    check_detections,
+    check_predictions,
+)
 from .text_predictions import read_text_predictions
 
 #: Version of the npz written by :func:`save_predictions`; raised with every
@@ -82,9 +80,6 @@ def save_predictions(
       pasted (``patch_boxes`` is None)
     - ``patch_boxes``: (P, 4) int64
 
-    The file is written beside its place and then renamed, so an earlier one
-    stays whole if anything fails.
-
     Args:
         path (str | Path): File to write, ending in ``.npz``; its folder must exist.
         predictions (dict): img_id -> :class:`Detections`, at least one. Where float32
@@ -110,13 +105,11 @@ def load_predictions(path: str | os.PathLike[str]) -> dict[str, Detections]:
 
     Returns:
         dict: img_id -> :class:`Detections`; of an npz in the order and with the dtypes
-        in which it was saved. Images without detections have margins of shape (0,)
-        where the others have margins, and None where they have none.
+        in which it was saved.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it is of another format, or does not hold what it
-            should; the message names the file and what is wrong.
+        ValueError: If it is of another format, or does not hold what it should.
     """
     source = Path(path)
     if source.is_dir() or not (source.suffix or source.exists()):
@@ -139,7 +132,14 @@ def _to_arrays(predictions: Mapping[str, Detections]) -> dict[str, Any]:
         'boxes': _lay_end_to_end([image.boxes for image in images]),
         'scores': _lay_end_to_end([image.scores for image in images]),
     }
-    if _have_margins(predictions):
+    margins = all_have_margins(
+        (img_id, image.margins is not None)
+        for img_id, image in predictions.items()
+        if len(image.scores)
+    )
+    if margins is None:
+        margins = any(image.margins is not None for image in images)
+    if margins:
         arrays['margins'] = _lay_end_to_end(
             [image.margins for image in images if image.margins is not None]
         )
@@ -157,22 +157,6 @@ def _lay_end_to_end(parts: Sequence[NDArray[np.floating]]) -> NDArray[np.floatin
     # The empty array of an image without detections is float64 as a rule, which
     # should not decide on the others.
     return np.concatenate([part for part in parts if len(part)] or parts)
-
-
-def _have_margins(predictions: Mapping[str, Detections]) -> bool:
-    """Whether margins are kept: those of all detections or of none."""
-    example: dict[bool, str] = {}
-    for img_id, image in predictions.items():
-        if len(image.scores):
-            example.setdefault(image.margins is not None, img_id)
-    if len(example) == 2:
-        raise ValueError(
-            f'the detections of {example[True]} have margins, those of '
-            f'{example[False]} have none; give margins to all or to none'
-        )
-    if example:
-        return True in example
-    return any(image.margins is not None for image in predictions.values())
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:

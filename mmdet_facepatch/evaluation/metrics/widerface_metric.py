@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from ..functional.detections import Detections, check_detections
 from ..functional.evaluate import evaluate_faces
 from ..functional.face_evaluation import ALL, EvaluationSettings, FaceEvaluation
-from ..functional.faces import ATTRIBUTE_VALUES, ImageFaces
-from ..functional.records import ImageRecord, to_record
+from ..functional.faces import ATTRIBUTE_VALUES, ImageFaces, ImageRecord, to_record
 from ..io.ground_truth import load_ground_truth
 from .calibrated_metric import CalibratedMetric
 
