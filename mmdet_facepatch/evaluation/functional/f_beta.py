@@ -51,8 +51,7 @@ def f_beta_from_counts(
     """F_beta of counts, without a quotient that can be 0/0.
 
     With precision = recalled / proposals and recall = recalled / num_faces the
-    paper's equation is ``(1 + b^2) recalled / (b^2 proposals + num_faces)``.
-
+    paper's equation is ``(1 + b^2) recalled / (b^2 proposals + num_faces)``. It is
     NaN without faces.
     """
     _check_beta(beta)

@@ -215,7 +215,9 @@ def pool_matches(
         (r.img_id, r.det_margins is not None) for r in images if len(r.det_scores)
     )
     # Each begins with an empty array, which stands where there are no images.
-    parts = {name: [np.zeros(0, dtype=dtype)] for name, dtype in _PARTS.items()}
+    parts: dict[str, list[NDArray]] = {
+        name: [np.zeros(0, dtype=dtype)] for name, dtype in _PARTS.items()
+    }
     margins = []
     offset = 0
     for record in images:

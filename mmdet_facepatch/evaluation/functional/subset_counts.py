@@ -116,7 +116,7 @@ def subset_numbers(
         detected, the others where there is no face; all are NaN at a delta that is
         undefined.
     """
-    numbers = {'AP': ap_from_counts(*counts.ap, counts.num_faces)}
+    numbers = {'AP': ap_from_counts(counts.ap[0], counts.ap[1], counts.num_faces)}
     for beta in betas:
         curve = f_beta_curve(counts, beta)
         numbers[f'AF{beta:g}'] = average_f_beta(curve, thresholds.margin.thresholds)
@@ -135,7 +135,8 @@ def subset_numbers(
 
 def f_beta_curve(counts: SubsetCounts, beta: float) -> NDArray[np.float64]:
     """F_beta at each threshold over s, (..., K)."""
-    return f_beta_from_counts(*counts.margin, counts.num_faces[..., None], beta)
+    proposals, recalled = counts.margin
+    return f_beta_from_counts(proposals, recalled, counts.num_faces[..., None], beta)
 
 
 def _product(weights: NDArray, counts: NDArray) -> NDArray:
