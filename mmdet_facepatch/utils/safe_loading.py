@@ -225,9 +225,9 @@ class SafeCheckpointLoader(CheckpointLoader):
 def enable_safe_loading() -> None:
     """Make MMEngine read checkpoints as :class:`SafeCheckpointLoader` does.
 
-    From then on, in this process, ``load_from``, ``resume``, ``init_cfg`` and
-    ``mmengine.runner.load_checkpoint`` refuse files that hold more than tensors and
-    plain data. The tools of this package switch it on; importing it does not.
+    In this process ``load_from``, ``resume``, ``init_cfg`` and ``load_checkpoint`` then
+    refuse files that hold more than tensors and plain data. The tools of this package
+    switch it on; importing it does not.
     """
     for prefix, loader in SafeCheckpointLoader._schemes.items():
         CheckpointLoader.register_scheme(prefix, loader, force=True)

@@ -163,11 +163,11 @@ def average_precision(
 ) -> float:
     """Official AP: all-point VOC AP of the 1000-threshold curve (step 6).
 
-    Blind to scores that all shrink together, hence never to be reported alone.
+    Blind to scores that all shrink together, hence never to be reported alone. Ignored
+    detections take part in the normalisation of scores.
 
     Args:
-        scores (array): (N,) raw scores of all detections of all images, also the
-            ignored ones, which take part in the normalisation.
+        scores (array): (N,) raw scores of the detections of all images.
         status (array): (N,) 1 true positive, 0 false positive, -1 ignored.
         num_faces (int): Faces kept in the subset, over all images.
         num_thresholds (int): Number of thresholds. Defaults to NUM_AP_THRESHOLDS.

@@ -64,9 +64,8 @@ def load_faces(source: str | Path) -> dict[str, ImageFaces]:
     """Read annotated faces from what a user has.
 
     Args:
-        source (str | Path): A folder with the official ``.mat`` files (see
-            :func:`load_ground_truth`), WIDER FACE's annotation text
-            (``wider_face_val_bbx_gt.txt``), or a COCO annotation (``.json``).
+        source (str | Path): A folder for :func:`load_ground_truth`, WIDER FACE's
+            annotation text (``wider_face_val_bbx_gt.txt``), or a COCO ``.json``.
 
     Returns:
         dict: Image -> :class:`ImageFaces`. Only the official files have subsets; COCO's
@@ -218,10 +217,10 @@ def _to_faces(
 
 
 def _keep_mask(num_faces: int, index: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mask from the 0-based indices of a cell of shape (0, 0), (0, 1) or (k, 1)."""
-    if len(index) and not (index.min() >= 0 and index.max() < num_faces):
-        wrong = index.min() if index.min() < 0 else index.max()
-        raise ValueError(f'gt_list names face {int(wrong) + 1} of {num_faces}')
+    """Mask from 0-based indices."""
+    wrong = index[(index < 0) | (index >= num_faces)]
+    if len(wrong):
+        raise ValueError(f'gt_list names face {int(wrong[0]) + 1} of {num_faces}')
     mask = np.zeros(num_faces, dtype=bool)
     mask[index] = True
     if mask.sum() != len(index):

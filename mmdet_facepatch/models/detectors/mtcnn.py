@@ -25,6 +25,12 @@ from .packaged_weights import PackagedFile
 WINDOW, WINDOW_STRIDE = 12, 2
 # Crops that a network sees at a time.
 CHUNK = 512
+# SHA-256 of the weights.
+DIGESTS = dict(
+    pnet='a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f',
+    rnet='bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86',
+    onet='165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d',
+)
 
 
 def pyramid_scales(
@@ -133,12 +139,6 @@ def _load(network: CascadeNetwork, source: PackagedFile) -> CascadeNetwork:
     return network
 
 
-def _packaged(name: str, sha256: str) -> PackagedFile:
-    return PackagedFile(
-        'facenet-pytorch', '2.6.0', f'facenet_pytorch/data/{name}', sha256
-    )
-
-
 @MODELS.register_module()
 class MTCNN(BlackBoxDetector):
     """MTCNN (Zhang et al. 2016), trained on WIDER FACE and CelebA.
@@ -164,19 +164,11 @@ class MTCNN(BlackBoxDetector):
         ValueError: If it has other weights than expected.
     """
 
-    sources = (
-        _packaged(
-            'pnet.pt',
-            'a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f',
-        ),
-        _packaged(
-            'rnet.pt',
-            'bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86',
-        ),
-        _packaged(
-            'onet.pt',
-            '165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d',
-        ),
+    sources = tuple(
+        PackagedFile(
+            'facenet-pytorch', '2.6.0', f'facenet_pytorch/data/{name}.pt', sha256
+        )
+        for name, sha256 in DIGESTS.items()
     )
 
     def __init__(self, test_cfg: dict, **kwargs: Any) -> None:

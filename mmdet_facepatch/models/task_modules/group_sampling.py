@@ -46,13 +46,8 @@ def group_sample(
     ``num_per_group``: where positives are too few, there are more negatives.
     A group that has fewer candidates than that contributes all it has.
 
-    Args:
-        gt_inds (Tensor): mmdet's assignment, (A,) int64: -1 ignored, 0 negative, 1 +
-            index of the face for positives.
-        groups (Tensor): Group of each prior, (A,) int64 in [0, num_groups).
-        num_groups (int): Number of groups.
-        num_per_group (int): Samples that each group contributes.
-        pos_fraction (float): Share of positives in a group, 0.25 for 1 : 3.
+    ``gt_inds`` (A,) is mmdet's assignment: -1 ignored, 0 negative, 1 + index of the
+    face for positives; ``groups`` (A,) has the group of each prior.
 
     Returns:
         Tensor: A copy of ``gt_inds`` with -1 for everything that was not sampled.
