@@ -28,19 +28,19 @@ class SubsetCounts:
 
     Attributes:
         num_faces (array): (...) faces kept.
-        ap (array): (2, ..., K) proposals (true and false positives) and recalled faces
-            (true positives) at the thresholds of AP, on normalised scores.
-        margin (array): Likewise at the thresholds of AF_beta, on s.
-        delta (array): Likewise at the deltas, on raw scores.
+        ap (tuple): Proposals (true and false positives) and recalled faces (true
+            positives), each (..., K), at the thresholds of AP, on normalised scores.
+        margin (tuple): Likewise at the thresholds of AF_beta, on s.
+        delta (tuple): Likewise at the deltas, on raw scores.
     """
 
     num_faces: NDArray
-    ap: NDArray
-    margin: NDArray
-    delta: NDArray
+    ap: tuple[NDArray, NDArray]
+    margin: tuple[NDArray, NDArray]
+    delta: tuple[NDArray, NDArray]
 
     def summed(self) -> SubsetCounts:
-        """Counts of all images from those of each, (..., I, K) -> (..., K)."""
+        """Counts of all images from those of each, (I, K) -> (K,)."""
         return self._over_images(lambda counts: counts.sum(axis=0))
 
     def weighted(self, weights: NDArray) -> SubsetCounts:
@@ -51,7 +51,7 @@ class SubsetCounts:
         kinds = (self.ap, self.margin, self.delta)
         return SubsetCounts(
             reduce(self.num_faces),
-            *(np.stack([reduce(counts) for counts in pair]) for pair in kinds),
+            *((reduce(proposals), reduce(recalled)) for proposals, recalled in kinds),
         )
 
 
@@ -95,13 +95,18 @@ def counts_by_image(
     """Counts of each of the I images, given the status (N,) and faces kept (G,)."""
     num_images = len(pool.faces_per_image)
     owner = np.repeat(np.arange(num_images), pool.faces_per_image)
-    masks = status != IGNORED, status == TRUE_POSITIVE
+
+    def counts(bins: ThresholdBins) -> tuple[NDArray, NDArray]:
+        return (
+            bins.counts_by_image(status != IGNORED, pool.image, num_images),
+            bins.counts_by_image(status == TRUE_POSITIVE, pool.image, num_images),
+        )
+
     return SubsetCounts(
-        np.bincount(owner[keep], minlength=num_images),
-        *(
-            np.stack([bins.counts_by_image(m, pool.image, num_images) for m in masks])
-            for bins in (thresholds.ap, thresholds.margin, thresholds.delta)
-        ),
+        num_faces=np.bincount(owner[keep], minlength=num_images),
+        ap=counts(thresholds.ap),
+        margin=counts(thresholds.margin),
+        delta=counts(thresholds.delta),
     )
 
 
@@ -116,7 +121,7 @@ def subset_numbers(
         detected, the others where there is no face; all are NaN at a delta that is
         undefined.
     """
-    numbers = {'AP': ap_from_counts(counts.ap[0], counts.ap[1], counts.num_faces)}
+    numbers = {'AP': ap_from_counts(*counts.ap, counts.num_faces)}
     for beta in betas:
         curve = f_beta_curve(counts, beta)
         numbers[f'AF{beta:g}'] = average_f_beta(curve, thresholds.margin.thresholds)
@@ -135,8 +140,7 @@ def subset_numbers(
 
 def f_beta_curve(counts: SubsetCounts, beta: float) -> NDArray[np.float64]:
     """F_beta at each threshold over s, (..., K)."""
-    proposals, recalled = counts.margin
-    return f_beta_from_counts(proposals, recalled, counts.num_faces[..., None], beta)
+    return f_beta_from_counts(*counts.margin, counts.num_faces[..., None], beta)
 
 
 def _product(weights: NDArray, counts: NDArray) -> NDArray:

@@ -230,7 +230,7 @@ def _check_version(arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _check_array(name: str, array: NDArray[Any], sizes: dict[str, int]) -> None:
-    """Type and shape; ``sizes`` has the lengths of axes, as the first array has them."""
+    """Type and shape; ``sizes`` has the lengths of axes met so far."""
     kinds, axes = _LAYOUT[name]
     if array.dtype.kind not in kinds or array.ndim != len(axes):
         raise ValueError(f'{name} has type {array.dtype} and shape {array.shape}')
