@@ -29,38 +29,31 @@ Example:
     ([0.5, 1.0], [1.0, 1.0])
 """
 
-from .functional import (
-    DetectionMatches,
-    Detections,
+from .functional.detections import Detections, check_detections
+from .functional.evaluate import evaluate_faces
+from .functional.f_beta import average_f_beta, f_beta, margin_thresholds
+from .functional.face_evaluation import (
     EvaluationSettings,
     FaceEvaluation,
-    ImageFaces,
-    ImageRecord,
+    compare_evaluations,
+)
+from .functional.faces import ImageFaces, ImageRecord, to_records
+from .functional.matching import (
+    DetectionMatches,
     PooledMatches,
-    average_f_beta,
+    match_detections,
+    pool_matches,
+)
+from .functional.overlaps import pairwise_iou, pairwise_iou_plus_one
+from .functional.patch_detections import on_patch
+from .functional.precision_recall import (
     average_precision,
     calibrated_delta,
-    check_detections,
-    compare_evaluations,
-    evaluate_faces,
-    f_beta,
-    margin_thresholds,
-    match_detections,
-    on_patch,
-    pairwise_iou,
-    pairwise_iou_plus_one,
-    pool_matches,
     precision_recall_at,
-    to_records,
 )
-from .io import (
-    load_faces,
-    load_ground_truth,
-    load_predictions,
-    read_text_predictions,
-    save_predictions,
-    write_text_predictions,
-)
+from .io.ground_truth import load_faces, load_ground_truth
+from .io.predictions import load_predictions, save_predictions
+from .io.text_predictions import read_text_predictions, write_text_predictions
 from .metrics import FaceLikenessMetric, WiderFaceMetric
 from .report import load_report, save_curves, save_report
 from .report_tables import format_report, report_to_markdown

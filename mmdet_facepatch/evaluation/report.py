@@ -49,9 +49,6 @@ def save_report(
 ) -> None:
     """Write evaluations and protocol as JSON, all or nothing.
 
-    The file is written beside its place and then renamed, so an earlier file
-    stays whole if anything fails.
-
     Args:
         path (str | Path): File to write; its folder must exist.
         evaluations (dict): Name of the condition -> its evaluation, the reference
@@ -71,7 +68,7 @@ def save_report(
     content = {
         'schema_version': SCHEMA_VERSION,
         'package': __version__,
-        'protocol': {'settings': first.settings.to_dict(), **protocol},
+        'protocol': {'settings': asdict(first.settings), **protocol},
         'conditions': {
             name: {
                 'data': dict(evaluation.data),
@@ -87,9 +84,6 @@ def save_report(
 
 def load_report(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what :func:`save_report` wrote.
-
-    Args:
-        path (str | Path): The file.
 
     Returns:
         dict: Its content; numbers that are ``null`` are NaN again, and intervals are
@@ -123,11 +117,7 @@ def save_curves(
 ) -> None:
     """Write the curves of all conditions as one NPZ, all or nothing.
 
-    Args:
-        path (str | Path): File to write; its folder must exist.
-        evaluations (dict): Name of the condition -> its evaluation. Curve ``all/F0.5``
-            of condition ``clean`` becomes ``clean/all/F0.5``; what there is stands at
-            :func:`~mmdet_facepatch.evaluation.functional.evaluate.evaluate_faces`.
+    Curve ``all/F0.5`` of condition ``clean`` becomes ``clean/all/F0.5``.
     """
     arrays: dict[str, Any] = {
         f'{name}/{key}': np.asarray(values)

@@ -32,7 +32,7 @@ def format_report(
     on a patch where it was measured. Then tables of AP, of AF_beta, and, at the
     calibrated delta, of what the detections are, of precision/recall by face height,
     and of intervals. ``-`` stands where there is no number, as for the precision of no
-    detections.
+    detections. With names of up to 30 characters they fit into 100 columns.
 
     Args:
         conditions (dict): Name of the condition -> its numbers, in the order of the
@@ -43,10 +43,6 @@ def format_report(
             ('0.99', 'calibrated'); all of them by default.
         caption (str, optional): A first line, such as the protocol's parameters.
             Defaults to None.
-
-    Returns:
-        str: The tables, without a newline at the end. With the four subsets and names
-        of up to 30 characters they fit into 100 columns.
 
     Raises:
         ValueError: If there is no condition, one has no known key, or a delta
@@ -62,17 +58,7 @@ def report_to_markdown(
     deltas: Sequence[str] | None = None,
     caption: str | None = None,
 ) -> str:
-    """The tables of :func:`format_report` in Markdown, and recall by attribute.
-
-    Args:
-        conditions (dict): As in :func:`format_report`.
-        intervals (dict, optional): As in :func:`format_report`. Defaults to None.
-        deltas (Sequence[str], optional): As in :func:`format_report`. Defaults to None.
-        caption (str, optional): A first paragraph. Defaults to None.
-
-    Returns:
-        str: Markdown, without a newline at the end.
-    """
+    """The tables of :func:`format_report` in Markdown, and recall by attribute."""
     tables = _tables(conditions, intervals or {}, deltas, attributes=True)
     return _joined(caption, tables, markdown_table)
 
@@ -156,6 +142,7 @@ def _tables(
     ]
     tables = [_table(title, conditions, c) for title, c in columns.items()]
     if any(intervals.get(name) for name in conditions):
+        title = f'intervals by bootstrap over images, All, {at}'
         last = [_Column(c.keys[0][4:], c.keys, '{:.3f}', 1) for c in areas[-1:]]
         ends = [
             _Column('precision (%)', (f'{ALL}/precision@{delta}',)),
@@ -163,16 +150,11 @@ def _tables(
             _Column('AP', (f'{ALL}/AP',), '{:.3f}', 1),
             *last,
         ]
-        tables.append(
-            (
-                f'intervals by bootstrap over images, All, {at}',
-                ['condition', *(column.head for column in ends)],
-                [
-                    [name, *(c.interval(intervals.get(name, {})) for c in ends)]
-                    for name in conditions
-                ],
-            )
-        )
+        rows = [
+            [name, *(column.interval(intervals.get(name, {})) for column in ends)]
+            for name in conditions
+        ]
+        tables.append((title, ['condition', *(column.head for column in ends)], rows))
     if attributes:
         tables += [
             _table(

@@ -11,12 +11,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def _written(write: Callable[[BinaryIO], object]) -> bytes:
-    buffer = io.BytesIO()
-    write(buffer)
-    return buffer.getvalue()
-
-
 def write_atomically(
     path: str | os.PathLike[str], write: bytes | Callable[[BinaryIO], object]
 ) -> None:
@@ -33,9 +27,13 @@ def write_atomically(
         OSError: If the file cannot be written; it names the file.
     """
     target = Path(path)
-    # Callables write into memory: numpy hands arrays to C's own buffers, which a
-    # full disk cuts short without an error.
-    content = write if isinstance(write, bytes) else _written(write)
+    content = write
+    if not isinstance(content, bytes):
+        # Into memory: numpy hands arrays to C's own buffers, which a full disk cuts
+        # short without an error.
+        buffer = io.BytesIO()
+        content(buffer)
+        content = buffer.getvalue()
     # Not tempfile: its files are private to the user, and stay so when renamed.
     temporary = target.with_name(f'.{target.name}.{os.getpid()}.tmp')
     try:
@@ -61,10 +59,7 @@ UNPACKED_RATIO = 20
 def check_unpacked_size(members: Iterable[zipfile.ZipInfo], packed: int) -> None:
     """Refuse archives of which few bytes become gigabytes.
 
-    Args:
-        members (Iterable[zipfile.ZipInfo]): Of the archive; zipfile never unpacks more
-            of one than it declares.
-        packed (int): Size of the archive in bytes.
+    zipfile never unpacks more of a member than it declares.
 
     Raises:
         ValueError: If they unpack to more than 64 MiB plus 20 times the archive's size.
@@ -89,11 +84,9 @@ def _is_alive(pid: int) -> bool:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Remove what killed processes left half-written in a folder.
+    """Remove what killed processes left half-written by :func:`write_atomically`.
 
-    Args:
-        folder (str | Path): Folder that only this machine's processes write into by
-            :func:`write_atomically`; files of living ones stay.
+    Only this machine's processes may write into the folder; files of living ones stay.
     """
     for path in Path(folder).glob('.*.tmp'):
         found = re.fullmatch(r'\..+\.(\d+)\.tmp', path.name)

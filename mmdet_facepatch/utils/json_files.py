@@ -28,10 +28,6 @@ def to_json(value: Any) -> Any:
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write a JSON file, all or nothing; NaN, which JSON lacks, is ``null``.
 
-    Args:
-        path (str | os.PathLike[str]): File to write; its folder must exist.
-        content (Any): Plain data in any nesting.
-
     Raises:
         ValueError: If a number is infinite.
         TypeError: If a value has no place in JSON.

@@ -15,13 +15,11 @@ def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for the next step.
 
     By default it returns every large block to the system at once and has its
-    pages cleared anew for the next one. A step on the CPU allocates its
-    activations again and again, and spends a good part of its time on that. The
+    pages cleared anew for the next one, a good part of a step's time on the CPU. The
     process's peak memory is the same; it holds it until it ends.
 
     Returns:
-        bool: Whether there is a glibc that took the settings; elsewhere nothing
-        changes.
+        bool: Whether there is a glibc that took the settings.
     """
     if platform.libc_ver()[0] != 'glibc':
         return False

@@ -19,12 +19,6 @@ def parse_npy(data: bytes) -> NDArray[Any]:
     ``numpy.load`` allocates what the header asks for before it looks whether the
     file holds as much.
 
-    Args:
-        data (bytes): Content of the file.
-
-    Returns:
-        array: A copy in C order.
-
     Raises:
         ValueError: If the header is damaged, the array is of Python objects, or the
             bytes are fewer or more than it asks for.

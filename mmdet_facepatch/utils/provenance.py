@@ -50,13 +50,11 @@ def device_name(model: nn.Module) -> str:
 def portable(value: Any, root: str | Path) -> Any:
     """The value without what its paths say of this machine.
 
-    Args:
-        value (Any): Plain data in any nesting; strings that are absolute paths change.
-        root (str | Path): Paths below it become relative to it; those of installed
-            packages begin with the package; of others the last part stays.
+    Absolute paths below ``root`` become relative to it; those of installed packages
+    begin with the package; of others the last part stays.
 
     Returns:
-        Any: A copy; tuples become lists, as in JSON.
+        Any: A copy of plain data; tuples become lists, as in JSON.
     """
     if isinstance(value, Mapping):
         return {key: portable(item, root) for key, item in value.items()}

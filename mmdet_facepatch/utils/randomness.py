@@ -20,27 +20,13 @@ STEP, SAMPLE = 1, 2
 
 
 def derive_seed(*parts: int) -> int:
-    """Mix integers into one seed.
-
-    Args:
-        *parts (int): Non-negative integers, for example the run's seed and a position.
-
-    Returns:
-        int: An integer in [0, 2**64); any other part gives another one, but for chance.
-
-    Raises:
-        ValueError: If a part is negative.
-    """
+    """Mix non-negative integers, as a seed and a position, into one in [0, 2**64)."""
     words = np.random.SeedSequence(parts).generate_state(2, np.uint32)
     return int(words[0]) << 32 | int(words[1])
 
 
 def seed_generators(seed: int) -> None:
-    """Seed the generators of Python, numpy and torch, on every device.
-
-    Args:
-        seed (int): In [0, 2**64).
-    """
+    """Seed Python, numpy and torch on every device, by a seed in [0, 2**64)."""
     _seed_on_cpu(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)
@@ -55,11 +41,7 @@ def _seed_on_cpu(seed: int) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed the CPU's generators for a block, and put them back after it.
-
-    Args:
-        seed (int): In [0, 2**64).
-    """
+    """Seed the CPU's generators for a block, and put them back after it."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     _seed_on_cpu(seed)
     try:

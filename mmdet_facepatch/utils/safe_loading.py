@@ -2,9 +2,7 @@
 
 MMEngine reads checkpoints by unpickling them, which runs whatever code a stranger put
 there. :class:`SafeCheckpointLoader` reads from every place that MMEngine reads
-checkpoints from without that, and is what this package uses for what it reads itself.
-:func:`enable_safe_loading` hands its loaders to MMEngine, so that ``load_from``,
-``resume`` and ``init_cfg=dict(type='Pretrained', ...)`` use them, too.
+checkpoints from without that; :func:`enable_safe_loading` hands it to MMEngine.
 """
 
 from __future__ import annotations
@@ -227,9 +225,9 @@ class SafeCheckpointLoader(CheckpointLoader):
 def enable_safe_loading() -> None:
     """Make MMEngine read checkpoints as :class:`SafeCheckpointLoader` does.
 
-    From then on, in this process, ``load_from``, ``resume``, ``init_cfg`` and
-    ``mmengine.runner.load_checkpoint`` refuse files that hold more than tensors and
-    plain data. The tools of this package switch it on; importing it does not.
+    In this process ``load_from``, ``resume``, ``init_cfg`` and ``load_checkpoint`` then
+    refuse files that hold more than tensors and plain data. The tools of this package
+    switch it on; importing it does not.
     """
     for prefix, loader in SafeCheckpointLoader._schemes.items():
         CheckpointLoader.register_scheme(prefix, loader, force=True)
@@ -246,32 +244,19 @@ def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 @SafeCheckpointLoader.register_scheme(prefixes=('http://', 'https://'))
 def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Loader of URLs for MMEngine: kept in torch's hub folder, read as any file.
-
-    Args:
-        filename (str): The URL; its last part names the file that is kept.
-        map_location (Any): As in :func:`torch.load`. Defaults to None.
-
-    Raises:
-        OSError: If the download fails.
-        ValueError: As :func:`read_checkpoint`.
-    """
+    """Loader of URLs for MMEngine: kept in torch's hub folder, read as any file."""
     name = Path(urlparse(filename).path).name
     path = Path(torch.hub.get_dir(), 'checkpoints', name)
-    # The first process fetches it; on other machines the first to find it missing.
-    if is_main_process():
-        _fetch(filename, path)
-    barrier()
-    _fetch(filename, path)
-    return read_checkpoint(path, map_location)
-
-
-def _fetch(url: str, path: Path) -> None:
-    if path.is_file():
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    # It writes beside the place and renames.
-    torch.hub.download_url_to_file(url, str(path), progress=False)
+    # The first process fetches it; on other machines the first to find it missing.
+    if not is_main_process():
+        barrier()
+    if not path.is_file():
+        # It writes beside the place and renames.
+        torch.hub.download_url_to_file(filename, str(path), progress=False)
+    if is_main_process():
+        barrier()
+    return read_checkpoint(path, map_location)
 
 
 @SafeCheckpointLoader.register_scheme(prefixes=('modelzoo://', 'torchvision://'))
@@ -300,24 +285,15 @@ def load_from_mmcls(filename: str, map_location: Any = None) -> dict[str, Any]:
     checkpoint = load_from_http(_named(get_mmcls_models(), filename), map_location)
     state = checkpoint.get('state_dict', checkpoint)
     prefix = 'backbone.'
-    return dict(
-        state_dict={
-            key.removeprefix(prefix): value
-            for key, value in state.items()
-            if key.startswith(prefix)
-        }
-    )
+    own = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    return dict(state_dict=own)
 
 
 @SafeCheckpointLoader.register_scheme(
     prefixes=['pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://']
 )
 def load_from_store(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Refuses the object stores, which MMEngine's loaders unpickle from.
-
-    Raises:
-        ValueError: Always.
-    """
+    """Refuses the object stores, which MMEngine's loaders unpickle from."""
     raise ValueError(
         f'checkpoint {filename}: object stores are not read here; copy the file to '
         'this machine and give its path'

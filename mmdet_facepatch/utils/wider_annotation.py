@@ -82,8 +82,7 @@ def parse_wider_annotation(
             None.
 
     Returns:
-        dict[str, WiderImage]: Relative image path -> :class:`WiderImage`, in the order
-        of the file.
+        dict[str, WiderImage]: By relative path, in the order of the file.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -93,7 +92,30 @@ def parse_wider_annotation(
             it cannot have, the file is not UTF-8, or it has no image. The message
             names the file, the line number and the line.
     """
-    return _parse_lines(_read_lines(path, backend_args), path)
+    lines = _read_lines(path, backend_args)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if not lines:
+        raise ValueError(f'{path}: the annotation file is empty')
+
+    records = _split_records(lines, path)
+    # One conversion for all faces: 160,000 small arrays would take seconds.
+    faces = [
+        line for _, start, count in records for line in lines[start : start + count]
+    ]
+    values = _to_numbers(faces)
+    if values is None:
+        _check_faces(lines, records, path)
+        raise ValueError(f'{path}: malformed face lines')  # pragma: no cover
+
+    boxes = values[:, :4].astype(np.float32)
+    attributes = values[:, 4:].astype(np.int64)
+    ends = np.cumsum([count for *_, count in records])[:-1]
+    parts = zip(np.split(boxes, ends), np.split(attributes, ends), strict=True)
+    return {
+        name: WiderImage(name, *part)
+        for (name, _, _), part in zip(records, parts, strict=True)
+    }
 
 
 def _read_lines(path: str, backend_args: dict | None = None) -> list[str]:
@@ -109,34 +131,6 @@ def _read_lines(path: str, backend_args: dict | None = None) -> list[str]:
         ) from error
     # Not splitlines(), which also splits at characters that names may have.
     return text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
-
-
-def _parse_lines(lines: list[str], source: str) -> dict[str, WiderImage]:
-    """Parse the annotation's lines; ``source`` names it in errors."""
-    while lines and not lines[-1].strip():
-        lines.pop()
-    if not lines:
-        raise ValueError(f'{source}: the annotation file is empty')
-
-    records = _split_records(lines, source)
-    # One conversion for all faces: 160,000 small arrays would take seconds.
-    faces = [
-        line for _, start, count in records for line in lines[start : start + count]
-    ]
-    values = _to_numbers(faces)
-    if values is None:
-        _check_faces(lines, records, source)
-        raise ValueError(f'{source}: malformed face lines')  # pragma: no cover
-
-    boxes = values[:, :4].astype(np.float32)
-    attributes = values[:, 4:].astype(np.int64)
-    images = {}
-    begin = 0
-    for name, _, count in records:
-        end = begin + count
-        images[name] = WiderImage(name, boxes[begin:end], attributes[begin:end])
-        begin = end
-    return images
 
 
 def _split_records(lines: Sequence[str], source: str) -> list[tuple[str, int, int]]:
@@ -256,11 +250,6 @@ def read_image_list(path: str, backend_args: dict | None = None) -> dict[str, in
 
     Empty lines and lines that begin with ``#`` are skipped.
 
-    Args:
-        path (str): The text file, in UTF-8.
-        backend_args (dict, optional): Arguments of mmengine's file backend. Defaults to
-            None.
-
     Returns:
         dict[str, int]: Path -> number of its line, in the order of the file.
 
@@ -289,16 +278,11 @@ def select_images(
     source: str,
     ann_file: str,
 ) -> list[WiderImage]:
-    """Pick the named images, in the order of ``names``.
-
-    Args:
-        images (Mapping[str, WiderImage]): Result of :func:`parse_wider_annotation`.
-        names (Mapping[str, int]): Result of :func:`read_image_list`.
-        source (str): File of the names, for the error.
-        ann_file (str): File of the annotation, for the error.
+    """Pick the images that :func:`read_image_list` found, in their order.
 
     Raises:
-        ValueError: If a name is not annotated.
+        ValueError: If a name is not annotated; names the files ``source`` of the list
+            and ``ann_file``.
     """
     unknown = [name for name in names if name not in images]
     if unknown:

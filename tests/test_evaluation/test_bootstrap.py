@@ -18,7 +18,7 @@ from mmdet_facepatch.evaluation.functional.face_evaluation import (
     EvaluationSettings,
     compare_evaluations,
 )
-from mmdet_facepatch.evaluation.functional.records import ImageRecord
+from mmdet_facepatch.evaluation.functional.faces import ImageRecord
 
 
 def random_records(num_images=25, seed=0, quality=0.15, attacked=False):

@@ -12,7 +12,7 @@ import pytest
 from mmdet_facepatch.evaluation.functional.bootstrap import Interval
 from mmdet_facepatch.evaluation.functional.evaluate import evaluate_faces
 from mmdet_facepatch.evaluation.functional.face_evaluation import EvaluationSettings
-from mmdet_facepatch.evaluation.functional.records import ImageRecord
+from mmdet_facepatch.evaluation.functional.faces import ImageRecord
 from mmdet_facepatch.evaluation.report import (
     SCHEMA_VERSION,
     load_report,

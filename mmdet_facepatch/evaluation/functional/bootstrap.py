@@ -47,16 +47,9 @@ class Difference:
 
 
 def bootstrap_weights(num_images: int, replicates: int, seed: int) -> NDArray[np.int64]:
-    """How often each replicate draws each image.
+    """How often each of R replicates draws each of I images, (R, I).
 
-    Args:
-        num_images (int): I, at least 1.
-        replicates (int): R, may be 0.
-        seed (int): Of numpy's generator. Equal seeds give equal weights, by which two
-            runs on the same images are paired.
-
-    Returns:
-        array: (R, I) int64; each row sums up to I.
+    Equal seeds give equal weights, by which two runs on the same images are paired.
     """
     rng = np.random.default_rng(seed)
     shares = np.full(num_images, 1 / num_images)
@@ -64,14 +57,9 @@ def bootstrap_weights(num_images: int, replicates: int, seed: int) -> NDArray[np
 
 
 def percentile_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """The middle ``confidence`` of the replicates.
+    """The middle ``confidence`` of the replicates (R,), NaN where there is none.
 
-    Args:
-        values (array): (R,) one number a replicate; NaN where there is none.
-        confidence (float): In (0, 1). Defaults to 0.95.
-
-    Returns:
-        Interval: Its ends interpolate between neighbouring replicates.
+    Its ends interpolate between neighbouring replicates.
     """
     numbers = np.asarray(values, dtype=np.float64).reshape(-1)
     defined = numbers[~np.isnan(numbers)]
@@ -92,16 +80,7 @@ def paired_differences(
 ) -> dict[str, Difference]:
     """Differences of every number that both runs have replicates of.
 
-    Args:
-        reference (dict): Numbers of the first run.
-        reference_replicates (dict): Number -> (R,) replicates, drawn with the weights
-            of the other run's.
-        other (dict): Numbers of the second run.
-        other_replicates (dict): Its replicates.
-        confidence (float): In (0, 1). Defaults to 0.95.
-
-    Returns:
-        dict: Number -> :class:`Difference`.
+    The replicates (R,) of both runs are drawn with the same weights.
     """
     return {
         key: Difference(

@@ -31,7 +31,7 @@ def height_bands(edges: Sequence[float]) -> dict[str, tuple[float, float]]:
 
     Returns:
         dict: Name such as ``height:16-32`` -> (low, high); a height h is in the band
-        where low <= h < high. Heights below 0 are in the lowest.
+        where low <= h < high.
 
     Raises:
         ValueError: If the edges do not ascend.
@@ -57,17 +57,9 @@ def band_numbers(
     thresholds: Thresholds,
     edges: Sequence[float],
 ) -> dict[str, float]:
-    """Precision and recall at each delta for each band of face height.
+    """``height:16-32/num_faces``, ``.../precision@D``, ``.../recall@D`` for each band.
 
-    Args:
-        pool (PooledMatches): N detections and G faces.
-        gt_height (array): (G,) heights of the faces in pixels.
-        keep (array): (G,) bool, faces that count at all.
-        thresholds (Thresholds): Its deltas are used.
-        edges (Sequence[float]): See :func:`height_bands`.
-
-    Returns:
-        dict: ``height:16-32/num_faces``, ``.../precision@D``, ``.../recall@D``.
+    ``gt_height`` and ``keep``, the faces that count at all, are (G,).
     """
     numbers: dict[str, float] = {}
     for name, (low, high) in height_bands(edges).items():
@@ -75,13 +67,7 @@ def band_numbers(
         status = pool.status(inside)
         elsewhere = (pool.height < low) | (pool.height >= high)
         status[(pool.face < 0) & elsewhere] = IGNORED
-        found = thresholds.at_deltas(status == TRUE_POSITIVE)
-        claimed = thresholds.at_deltas(status != IGNORED)
-        count = int(inside.sum())
-        numbers[f'{name}/num_faces'] = float(count)
-        for delta, hits in found.items():
-            numbers[f'{name}/precision@{delta}'] = float(ratio(hits, claimed[delta]))
-            numbers[f'{name}/recall@{delta}'] = float(ratio(hits, count))
+        numbers |= _part_numbers(name, inside, status, thresholds, precision=True)
     return numbers
 
 
@@ -91,26 +77,32 @@ def attribute_numbers(
     keep: NDArray[np.bool_],
     thresholds: Thresholds,
 ) -> dict[str, float]:
-    """Recall at each delta for each value of each attribute.
+    """``blur:heavy/num_faces``, ``blur:heavy/recall@D``, ... for each value.
 
-    Args:
-        pool (PooledMatches): N detections and G faces.
-        attributes (array): (G, 6), see
-            :data:`~mmdet_facepatch.evaluation.functional.faces.ATTRIBUTE_VALUES`.
-        keep (array): (G,) bool, faces that count at all.
-        thresholds (Thresholds): Its deltas are used.
-
-    Returns:
-        dict: ``blur:heavy/num_faces``, ``blur:heavy/recall@D``, ...
+    ``attributes`` is (G, 6), see
+    :data:`~mmdet_facepatch.evaluation.functional.faces.ATTRIBUTE_VALUES`.
     """
     numbers: dict[str, float] = {}
     for column, (attribute, values) in enumerate(ATTRIBUTE_VALUES.items()):
         for value, name in enumerate(values):
             inside = keep & (attributes[:, column] == value)
-            found = thresholds.at_deltas(pool.status(inside) == TRUE_POSITIVE)
-            count = int(inside.sum())
-            numbers[f'{attribute}:{name}/num_faces'] = float(count)
-            for delta, hits in found.items():
-                recall = float(ratio(hits, count))
-                numbers[f'{attribute}:{name}/recall@{delta}'] = recall
+            status = pool.status(inside)
+            numbers |= _part_numbers(f'{attribute}:{name}', inside, status, thresholds)
+    return numbers
+
+
+def _part_numbers(
+    name: str,
+    inside: NDArray[np.bool_],
+    status: NDArray[np.int8],
+    thresholds: Thresholds,
+    precision: bool = False,
+) -> dict[str, float]:
+    count = int(inside.sum())
+    numbers = {f'{name}/num_faces': float(count)}
+    claimed = thresholds.at_deltas(status != IGNORED)
+    for delta, hits in thresholds.at_deltas(status == TRUE_POSITIVE).items():
+        if precision:
+            numbers[f'{name}/precision@{delta}'] = float(ratio(hits, claimed[delta]))
+        numbers[f'{name}/recall@{delta}'] = float(ratio(hits, count))
     return numbers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,13 +60,12 @@ def check_detections(source: str, detections: Detections) -> Detections:
     refuse_first(
         source, 'scores', scores, (scores < 0) | (scores > 1), 'lies outside [0, 1]'
     )
-    margins = detections.margins
+    margins, patches = detections.margins, detections.patch_boxes
     if margins is not None:
         margins = _one_for_each_box(source, 'margins', margins, len(boxes))
-    patch_boxes = detections.patch_boxes
-    if patch_boxes is not None:
-        patch_boxes = _as_patch_boxes(source, patch_boxes)
-    return Detections(boxes, scores, margins, patch_boxes)
+    if patches is not None:
+        patches = _as_patch_boxes(source, patches)
+    return Detections(boxes, scores, margins, patches)
 
 
 def _as_array(source: str, name: str, values: ArrayLike) -> NDArray[Any]:
@@ -123,18 +122,7 @@ def _as_patch_boxes(source: str, values: ArrayLike) -> NDArray[np.int64]:
 def refuse_first(
     source: str, name: str, values: NDArray[Any], bad: NDArray[np.bool_], problem: str
 ) -> None:
-    """Raise for the first entry of which something is bad.
-
-    Args:
-        source (str): What it came from, to begin the message with.
-        name (str): Of the array.
-        values (array): (N, ...) the array.
-        bad (array): (N, ...) bool.
-        problem (str): What is wrong with an entry, to end the message with.
-
-    Raises:
-        ValueError: If anything is bad.
-    """
+    """Raise ValueError for the first entry (N, ...) of which something is bad."""
     if bad.any():
         index = first_row(bad)
         raise ValueError(f'{source}: {name}[{index}] = {values[index]} {problem}')
@@ -145,18 +133,31 @@ def first_row(bad: NDArray[np.bool_]) -> int:
     return int(np.argwhere(bad)[0, 0])
 
 
-def check_predictions(predictions: Mapping[str, Detections]) -> dict[str, Detections]:
-    """Check what is to be written.
-
-    Args:
-        predictions (dict): img_id -> :class:`Detections`.
+def all_have_margins(images: Iterable[tuple[str, bool]]) -> bool | None:
+    """Whether detections have margins, given name and answer of each image with some.
 
     Returns:
-        dict: The same, of :func:`check_detections`.
+        bool | None: None without detections.
 
     Raises:
-        ValueError: If there are none, an img_id is no name, or
-            :func:`check_detections` finds something.
+        ValueError: If only some of them have.
+    """
+    example: dict[bool, str] = {}
+    for img_id, has in images:
+        example.setdefault(has, img_id)
+    if len(example) == 2:
+        raise ValueError(
+            f'the detections of {example[True]} have margins, those of '
+            f'{example[False]} have none; give margins to all or to none'
+        )
+    return next(iter(example), None)
+
+
+def check_predictions(predictions: Mapping[str, Detections]) -> dict[str, Detections]:
+    """Check predictions that are to be written, by :func:`check_detections`.
+
+    Raises:
+        ValueError: Also if there are none, or an img_id is no name.
     """
     if not predictions:
         raise ValueError('there are no predictions to write')

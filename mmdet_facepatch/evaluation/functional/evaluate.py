@@ -1,8 +1,5 @@
 """The whole evaluation of a set of images, on arrays.
 
-:func:`evaluate_faces` is what the metric, the tool for saved predictions and
-the benchmark share.
-
 Example:
     >>> import numpy as np
     >>> from mmdet_facepatch.evaluation import ImageRecord
@@ -32,7 +29,7 @@ from .bootstrap import bootstrap_weights, percentile_interval
 from .breakdown import attribute_numbers, band_numbers
 from .f_beta import margin_thresholds, margins_from_scores
 from .face_evaluation import ALL, EvaluationSettings, FaceEvaluation
-from .faces import OFFICIAL_SUBSETS
+from .faces import OFFICIAL_SUBSETS, ImageRecord
 from .matching import FALSE_POSITIVE, TRUE_POSITIVE, PooledMatches, pool_matches
 from .precision_recall import (
     ThresholdBins,
@@ -41,7 +38,6 @@ from .precision_recall import (
     normalise_scores,
     ratio,
 )
-from .records import ImageRecord
 from .subset_counts import (
     SubsetCounts,
     Thresholds,
@@ -88,7 +84,7 @@ def evaluate_faces(
     ``{subset}/F0.5``, ...; ``patch_scores`` (P,) where patches were pasted.
 
     Args:
-        images (list[ImageRecord]): One record an image.
+        images (list[ImageRecord]): One of each image.
         settings (EvaluationSettings, optional): Defaults to the paper's.
         reference_delta (float, optional): Threshold for ``@calibrated`` in place of the
             run's own, as found on clean images; NaN if it was not found there. Defaults
@@ -111,8 +107,12 @@ def evaluate_faces(
         settings.patch_share,
     )
     keeps = _keep_masks(images)
-    delta = _delta_in_use(pool, keeps[ALL], settings, reference_delta)
-    thresholds, data = _thresholds(pool, settings, delta)
+    delta = reference_delta
+    if delta is None:
+        status = pool.status(keeps[ALL])
+        delta = calibrated_delta(pool.scores, status, settings.min_precision)
+    delta = math.nan if delta is None else float(delta)
+    thresholds = _thresholds(pool, settings, delta)
     attacked = any(record.patch_boxes is not None for record in images)
     weights = bootstrap_weights(len(images), settings.bootstrap, settings.seed)
 
@@ -127,7 +127,9 @@ def evaluate_faces(
         by_image = counts_by_image(pool, status, keep, thresholds)
         total = by_image.summed()
         found = _floats('', subset_numbers(total, thresholds, settings.betas))
-        found |= _outcome_counts(pool, status, thresholds, attacked)
+        outcomes = _outcomes(pool, status, attacked)
+        for outcome, mask in outcomes.items():
+            found |= _floats(f'{outcome}@', thresholds.at_deltas(mask))
         found['num_faces'] = float(keep.sum())
         numbers |= {f'{name}/{key}': value for key, value in found.items()}
         curves |= _curves(name, total, settings.betas)
@@ -136,7 +138,11 @@ def evaluate_faces(
                 by_image.weighted(weights), thresholds, settings.betas
             )
             if attacked:
-                drawn |= _on_patch_replicates(pool, status, thresholds, weights)
+                counts = thresholds.delta.counts_by_image(
+                    outcomes['on_patch'], pool.image, len(images)
+                )
+                by_delta = thresholds.by_delta(weights @ counts)
+                drawn |= {f'on_patch@{d}': values for d, values in by_delta.items()}
             replicates |= {f'{name}/{key}': value for key, value in drawn.items()}
     numbers |= _part_numbers(images, pool, keeps[ALL], thresholds, settings)
     numbers |= _run_numbers(pool, thresholds, delta)
@@ -152,7 +158,7 @@ def evaluate_faces(
         curves=curves,
         replicates=replicates,
         img_ids=tuple(record.img_id for record in images),
-        data=data,
+        data=_facts(pool, thresholds),
         settings=settings,
         calibrated_delta=delta,
     )
@@ -173,37 +179,16 @@ def _check_images(images: Sequence[ImageRecord]) -> None:
 def _keep_masks(images: Sequence[ImageRecord]) -> dict[str, NDArray[np.bool_]]:
     """For each subset, which of the faces of all images are kept; ALL last."""
     named = {name for record in images for name in record.gt_keep}
-    names = [name for name in OFFICIAL_SUBSETS if name in named]
-    return {
-        name: np.concatenate(
-            [
-                np.asarray(
-                    record.gt_keep.get(name, np.ones(len(record.gt_boxes))), dtype=bool
-                )
-                for record in images
-            ]
-        )
-        for name in (*names, ALL)
-    }
-
-
-def _delta_in_use(
-    pool: PooledMatches,
-    keep: NDArray[np.bool_],
-    settings: EvaluationSettings,
-    reference: float | None,
-) -> float:
-    """The calibrated delta, given or found; NaN for none."""
-    if reference is not None:
-        return float(reference)
-    found = calibrated_delta(pool.scores, pool.status(keep), settings.min_precision)
-    return math.nan if found is None else found
+    masks = {}
+    for name in (*(name for name in OFFICIAL_SUBSETS if name in named), ALL):
+        parts = [r.gt_keep.get(name, np.ones(len(r.gt_boxes))) for r in images]
+        masks[name] = np.concatenate([np.asarray(part, dtype=bool) for part in parts])
+    return masks
 
 
 def _thresholds(
     pool: PooledMatches, settings: EvaluationSettings, delta: float
-) -> tuple[Thresholds, dict[str, Any]]:
-    """Where each detection stands, and facts about the detections."""
+) -> Thresholds:
     named = {f'{value:g}': value for value in settings.deltas}
     named['calibrated'] = delta
     defined = sorted({value for value in named.values() if not math.isnan(value)})
@@ -211,7 +196,7 @@ def _thresholds(
     if margins is None:
         margins = margins_from_scores(pool.scores)
     limits = margin_thresholds(*settings.margin_range, settings.num_thresholds)
-    thresholds = Thresholds(
+    return Thresholds(
         ap=ThresholdBins.of(normalise_scores(pool.scores), ap_thresholds()),
         margin=ThresholdBins.of(margins.astype(np.float64), limits),
         delta=ThresholdBins.of(pool.scores, defined),
@@ -220,67 +205,48 @@ def _thresholds(
             for name, value in named.items()
         },
     )
-    reached = thresholds.margin.index
-    return thresholds, dict(
-        num_detections=len(pool.scores),
-        min_score=float(pool.scores.min()) if len(pool.scores) else None,
-        max_score=float(pool.scores.max()) if len(pool.scores) else None,
-        scores_of_one=int(np.sum(pool.scores == 1)),
+
+
+def _facts(pool: PooledMatches, thresholds: Thresholds) -> dict[str, Any]:
+    scores, reached = pool.scores, thresholds.margin.index
+    return dict(
+        num_detections=len(scores),
+        min_score=float(scores.min()) if len(scores) else None,
+        max_score=float(scores.max()) if len(scores) else None,
+        scores_of_one=int(np.sum(scores == 1)),
         confidence='scores' if pool.margins is None else 'margins',
         margins_below_range=int(np.sum(reached == 0)),
-        margins_above_range=int(np.sum(reached == len(limits))),
+        margins_above_range=int(np.sum(reached == len(thresholds.margin.thresholds))),
     )
 
 
-def _floats(head: str, values: Mapping[str, NDArray]) -> dict[str, float]:
+def _floats(head: str, values: Mapping[str, Any]) -> dict[str, float]:
     return {f'{head}{key}': float(value) for key, value in values.items()}
 
 
-def _outcome_counts(
-    pool: PooledMatches,
-    status: NDArray[np.int8],
-    thresholds: Thresholds,
-    attacked: bool,
-) -> dict[str, float]:
-    """True positives and the kinds of false positives at each delta."""
+def _outcomes(
+    pool: PooledMatches, status: NDArray[np.int8], attacked: bool
+) -> dict[str, NDArray[np.bool_]]:
+    """Which detections are true positives and the kinds of false positives."""
     false = status == FALSE_POSITIVE
     kinds = {
         'true_positives': status == TRUE_POSITIVE,
         'duplicates': false & (pool.face >= 0),
-        'on_patch': false & pool.on_patch,
-        'other_false_positives': false & (pool.face < 0) & ~pool.on_patch,
     }
-    if not attacked:
-        del kinds['on_patch']
-    return {
-        f'{kind}@{delta}': count
-        for kind, mask in kinds.items()
-        for delta, count in thresholds.at_deltas(mask).items()
-    }
-
-
-def _on_patch_replicates(
-    pool: PooledMatches,
-    status: NDArray[np.int8],
-    thresholds: Thresholds,
-    weights: NDArray[np.int64],
-) -> dict[str, NDArray[np.float64]]:
-    """Detections on a patch in resampled images, (R,) at each delta."""
-    mask = (status == FALSE_POSITIVE) & pool.on_patch
-    num_images = len(pool.faces_per_image)
-    counts = thresholds.delta.counts_by_image(mask, pool.image, num_images)
-    drawn = thresholds.by_delta(weights @ counts)
-    return {f'on_patch@{name}': values for name, values in drawn.items()}
+    if attacked:
+        kinds['on_patch'] = false & pool.on_patch
+    kinds['other_false_positives'] = false & (pool.face < 0) & ~pool.on_patch
+    return kinds
 
 
 def _curves(
     name: str, total: SubsetCounts, betas: Sequence[float]
 ) -> dict[str, NDArray]:
     curves = {
-        f'{name}/precision': ratio(total.ap.recalled, total.ap.proposals),
-        f'{name}/recall': ratio(total.ap.recalled, total.num_faces),
-        f'{name}/proposals': total.margin.proposals,
-        f'{name}/recalled': total.margin.recalled,
+        f'{name}/precision': ratio(total.ap[1], total.ap[0]),
+        f'{name}/recall': ratio(total.ap[1], total.num_faces),
+        f'{name}/proposals': total.margin[0],
+        f'{name}/recalled': total.margin[1],
     }
     curves |= {f'{name}/F{beta:g}': f_beta_curve(total, beta) for beta in betas}
     return curves
@@ -297,9 +263,8 @@ def _part_numbers(
         [np.asarray(r.gt_boxes[:, 3] - r.gt_boxes[:, 1], dtype='f8') for r in images]
     )
     numbers = band_numbers(pool, heights, keep, thresholds, settings.height_edges)
-    attributes = [record.gt_attributes for record in images]
-    known = [a for a in attributes if a is not None]
-    if len(known) == len(attributes):
+    known = [r.gt_attributes for r in images if r.gt_attributes is not None]
+    if len(known) == len(images):
         joined = np.concatenate(known)
         numbers |= attribute_numbers(pool, joined, keep, thresholds)
     return numbers
@@ -322,14 +287,12 @@ def _run_numbers(
 
 
 def _patch_numbers(pool: PooledMatches, thresholds: Thresholds) -> dict[str, float]:
-    scores = pool.patch_scores
-    numbers = {'num_patches': float(len(scores))}
-    bins = ThresholdBins.of(
-        scores.astype(thresholds.delta.thresholds.dtype), thresholds.delta.thresholds
-    )
-    counts = bins.counts(np.ones(len(scores), dtype=bool))
-    hit = ratio(counts, len(scores))
-    numbers |= _floats('patches_detected@', thresholds.by_delta(hit))
-    numbers['patch_score_mean'] = float(scores.mean()) if len(scores) else math.nan
-    numbers['patch_score_max'] = float(scores.max()) if len(scores) else math.nan
-    return numbers
+    scores, limits = pool.patch_scores, thresholds.delta.thresholds
+    bins = ThresholdBins.of(scores.astype(limits.dtype), limits)
+    hit = ratio(bins.counts(np.ones(len(scores), dtype=bool)), len(scores))
+    return {
+        'num_patches': float(len(scores)),
+        **_floats('patches_detected@', thresholds.by_delta(hit)),
+        'patch_score_mean': float(scores.mean()) if len(scores) else math.nan,
+        'patch_score_max': float(scores.max()) if len(scores) else math.nan,
+    }

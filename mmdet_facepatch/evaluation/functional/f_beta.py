@@ -51,16 +51,8 @@ def f_beta_from_counts(
     """F_beta of counts, without a quotient that can be 0/0.
 
     With precision = recalled / proposals and recall = recalled / num_faces the
-    paper's equation is ``(1 + b^2) recalled / (b^2 proposals + num_faces)``.
-
-    Args:
-        proposals (array): (...) true and false positives.
-        recalled (array): (...) true positives.
-        num_faces (array): (...) faces to be found.
-        beta (float): Positive.
-
-    Returns:
-        array: (...) float64 in [0, 1]; NaN without faces.
+    paper's equation is ``(1 + b^2) recalled / (b^2 proposals + num_faces)``. It is
+    NaN without faces.
     """
     _check_beta(beta)
     weight, faces = beta**2, np.asarray(num_faces, dtype=np.float64)
@@ -113,15 +105,8 @@ def margins_from_scores(scores: ArrayLike) -> NDArray[np.float64]:
 
     Resolution is lost where a score is rounded: in float32 all scores above
     1 - 2^-24 are 1, which the log-odds tell apart from s = 16.6 on. A score of
-    exactly 1 (or 0) is taken as the number of its precision next to it, so that
-    every value is finite.
-
-    Args:
-        scores (array): (N,) in [0, 1].
-
-    Returns:
-        array: (N,) float64; at most 16.64 for float32 scores and 36.74 for float64
-        ones.
+    exactly 1 (or 0) is taken as the number of its precision next to it, so that every
+    value is finite: at most 16.64 for float32 scores and 36.74 for float64 ones.
     """
     values = np.asarray(scores)
     if not np.issubdtype(values.dtype, np.floating):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -82,10 +82,6 @@ class EvaluationSettings:
         margin_thresholds(*self.margin_range, self.num_thresholds)
         height_bands(self.height_edges)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain types, for a report."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class FaceEvaluation:
@@ -96,8 +92,7 @@ class FaceEvaluation:
             :func:`~mmdet_facepatch.evaluation.functional.evaluate.evaluate_faces`.
         intervals (dict): Number -> :class:`Interval`, for the subsets' AP, AF_beta, and
             precision, recall, F_beta and detections on a patch at each delta.
-        curves (dict): Name -> array, see
-            :func:`~mmdet_facepatch.evaluation.functional.evaluate.evaluate_faces`.
+        curves (dict): Name -> array, likewise.
         replicates (dict): Number -> (R,) bootstrap replicates.
         img_ids (tuple[str]): The images, in their order.
         data (dict): Facts about the input: counts, the kind of confidence, and how many
@@ -119,11 +114,8 @@ class FaceEvaluation:
     def headline(self) -> dict[str, float]:
         """The numbers that a log shows.
 
-        Returns:
-            dict: Of each subset AP, AF_beta, precision, recall and, where patches were
-            pasted, detections on a patch at each delta; and all numbers that are of no
-            subset: the calibrated delta, how many images there are, without faces and
-            without detections, and the scores at the patches.
+        Of each subset AP, AF_beta, precision, recall and detections on a patch at each
+        delta, and all numbers that are of no subset.
         """
         shown = ('AP', 'precision', 'recall', 'on_patch', 'num_faces')
         result = {}
@@ -154,15 +146,7 @@ class FaceEvaluation:
 
 
 def check_pairable(one: FaceEvaluation, two: FaceEvaluation) -> None:
-    """See that replicates of two runs belong together.
-
-    Args:
-        one (FaceEvaluation): The first run.
-        two (FaceEvaluation): The second run.
-
-    Raises:
-        ValueError: If the runs differ in images or in their bootstrap.
-    """
+    """Raise ValueError if two runs differ in images or in their bootstrap."""
     if one.img_ids != two.img_ids:
         raise ValueError('a paired bootstrap needs the same images in both runs')
     drawn = [
@@ -181,12 +165,8 @@ def compare_evaluations(
 ) -> dict[str, Difference]:
     """Paired bootstrap of two runs on the same images.
 
-    Args:
-        reference (FaceEvaluation): The first run, such as clean images.
-        other (FaceEvaluation): The second run.
-
     Returns:
-        dict: Number -> :class:`Difference`, other minus reference.
+        dict: Number -> :class:`Difference`, other minus reference (clean images).
 
     Raises:
         ValueError: If the runs differ in images or in their bootstrap.

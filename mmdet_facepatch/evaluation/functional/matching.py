@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .detections import all_have_margins
+from .faces import ImageRecord
 from .overlaps import pairwise_iou_plus_one, row_blocks
 from .patch_detections import best_patch_scores, on_patch
-from .records import ImageRecord
 
 TRUE_POSITIVE = 1
 FALSE_POSITIVE = 0
 IGNORED = -1
+
+# Arrays of PooledMatches that are laid end to end.
+_PARTS: dict[str, type] = dict(
+    scores=np.float32,
+    height=np.float64,
+    face=np.int64,
+    first=np.bool_,
+    on_patch=np.bool_,
+    patch_scores=np.float64,
+)
 
 
 @dataclass(frozen=True)
@@ -62,9 +72,6 @@ def match_detections(
         keep (array): (G,) bool, faces that count in the subset.
         face_iou_thr (float): Least IoU of a match, in (0, 1]. Defaults to 0.5.
 
-    Returns:
-        DetectionMatches: status, face and overlap of each detection.
-
     Raises:
         ValueError: If ``keep`` does not have one entry for each face.
 
@@ -76,18 +83,11 @@ def match_detections(
         >>> match_detections(boxes, face, [False]).status.tolist()
         [-1, -1, 0]
     """
-    gts = np.asarray(gt_boxes, dtype=np.float64).reshape(-1, 4)
-    kept = np.asarray(keep, dtype=bool).reshape(-1)
-    if len(kept) != len(gts):
-        raise ValueError(
-            f'keep has {len(kept)} entries for {len(gts)} faces; it needs one '
-            'bool for each annotated face'
-        )
-    gt_index, first, overlap = _assign_faces(det_boxes, gts, face_iou_thr)
-    status = _label(gt_index, first, kept)
-    found = np.zeros(len(gts), dtype=bool)
-    found[gt_index[status == TRUE_POSITIVE]] = True
-    return DetectionMatches(status, gt_index, overlap, found)
+    face, first, overlap = _assign_faces(det_boxes, gt_boxes, face_iou_thr)
+    status = _label(face, first, keep, np.size(gt_boxes) // 4)
+    found = np.zeros(np.size(gt_boxes) // 4, dtype=bool)
+    found[face[status == TRUE_POSITIVE]] = True
+    return DetectionMatches(status, face, overlap, found)
 
 
 def _assign_faces(
@@ -96,8 +96,16 @@ def _assign_faces(
     """Best face, whether first to take it, and overlap of each detection."""
     if not 0 < face_iou_thr <= 1:
         raise ValueError(f'face_iou_thr must lie in (0, 1], got {face_iou_thr}')
-    index, overlap = _best_overlap(det_boxes, gt_boxes)
-    index = np.where(overlap >= face_iou_thr, index, -1)
+    dets = np.asarray(det_boxes, dtype=np.float64).reshape(-1, 4)
+    gts = np.asarray(gt_boxes, dtype=np.float64).reshape(-1, 4)
+    index = np.full(len(dets), -1)
+    overlap = np.zeros(len(dets))
+    for block in row_blocks(len(dets), len(gts)) if len(gts) else ():
+        iou = pairwise_iou_plus_one(dets[block], gts)
+        overlap[block] = iou.max(axis=1)
+        index[block] = iou.argmax(axis=1)
+    # Not "<": NaN, of boxes beyond float64, is no match.
+    index[~(overlap >= face_iou_thr)] = -1
     first = np.zeros(len(index), dtype=bool)
     matched = np.flatnonzero(index >= 0)
     # np.unique names the first occurrence: in score order, the detection that
@@ -106,35 +114,19 @@ def _assign_faces(
     return index, first, overlap
 
 
-def _best_overlap(
-    det_boxes: ArrayLike, gt_boxes: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """First face of highest IoU, and that IoU; 0 overlap without faces."""
-    dets = np.asarray(det_boxes, dtype=np.float64).reshape(-1, 4)
-    gts = np.asarray(gt_boxes, dtype=np.float64).reshape(-1, 4)
-    index = np.zeros(len(dets), dtype=np.int64)
-    overlap = np.zeros(len(dets), dtype=np.float64)
-    if len(gts) == 0:
-        return index, overlap
-    for block in row_blocks(len(dets), len(gts)):
-        iou = pairwise_iou_plus_one(dets[block], gts)
-        index[block] = iou.argmax(axis=1)
-        overlap[block] = iou.max(axis=1)
-    return index, overlap
-
-
 def _label(
-    gt_index: NDArray[np.int64],
-    first: NDArray[np.bool_],
-    keep: NDArray[np.bool_],
+    face: NDArray[np.int64], first: NDArray[np.bool_], keep: ArrayLike, num_faces: int
 ) -> NDArray[np.int8]:
     """Status of detections from their face and the faces kept."""
-    status = np.full(len(gt_index), FALSE_POSITIVE, dtype=np.int8)
-    matched = gt_index >= 0
-    status[first] = TRUE_POSITIVE
-    ignored = matched.copy()
-    ignored[matched] = ~keep[gt_index[matched]]
-    status[ignored] = IGNORED
+    kept = np.asarray(keep, dtype=bool).reshape(-1)
+    if len(kept) != num_faces:
+        raise ValueError(
+            f'keep has {len(kept)} entries for {num_faces} faces; it needs one bool '
+            'for each annotated face'
+        )
+    status = np.where(first, TRUE_POSITIVE, FALSE_POSITIVE).astype(np.int8)
+    # Without a face the index is -1, one past the faces.
+    status[~np.append(kept, True)[face]] = IGNORED
     return status
 
 
@@ -187,14 +179,11 @@ class PooledMatches:
 
         Returns:
             array: (N,) int8; 1 true positive, 0 false positive, -1 ignored.
+
+        Raises:
+            ValueError: If ``keep`` does not have one entry for each face.
         """
-        kept = np.asarray(keep, dtype=bool).reshape(-1)
-        if len(kept) != self.num_faces:
-            raise ValueError(
-                f'keep has {len(kept)} entries for {self.num_faces} faces; it '
-                'needs one bool for each annotated face of all images'
-            )
-        status = _label(self.face, self.first, kept)
+        status = _label(self.face, self.first, keep, self.num_faces)
         status[~self.counted] = IGNORED
         return status
 
@@ -209,7 +198,7 @@ def pool_matches(
     """Match every image and lay the results end to end (steps 1, 3 to 5).
 
     Args:
-        images (list[ImageRecord]): One record an image.
+        images (list[ImageRecord]): One of each image.
         face_iou_thr (float): Least IoU of a match. Defaults to 0.5.
         patch_iou_thr (float): See :func:`on_patch`. Defaults to 0.3.
         count_empty_images (bool): Whether detections in images without any annotated
@@ -218,73 +207,47 @@ def pool_matches(
             part in the normalisation of AP either way.
         patch_share (float): See :func:`on_patch`. Defaults to 0.5.
 
-    Returns:
-        PooledMatches: Matches of all images, in the order of the images.
+    Raises:
+        ValueError: If only some of the detections have margins, or a threshold is
+            outside (0, 1].
     """
-    _check_margins(images)
-    parts: defaultdict[str, list[NDArray]] = defaultdict(list)
+    all_have_margins(
+        (r.img_id, r.det_margins is not None) for r in images if len(r.det_scores)
+    )
+    # Each begins with an empty array, which stands where there are no images.
+    parts: dict[str, list[NDArray]] = {
+        name: [np.zeros(0, dtype=dtype)] for name, dtype in _PARTS.items()
+    }
+    margins = []
     offset = 0
     for record in images:
-        matched = _match_record(record, face_iou_thr, patch_iou_thr, patch_share)
-        matched['face'][matched['face'] >= 0] += offset
-        for name, values in matched.items():
-            parts[name].append(values)
+        order = np.argsort(-record.det_scores, kind='stable')
+        boxes, scores = record.det_boxes[order], record.det_scores[order]
+        face, first, _ = _assign_faces(boxes, record.gt_boxes, face_iou_thr)
+        free = face < 0
+        patches = np.zeros((0, 4)) if record.patch_boxes is None else record.patch_boxes
+        hits = np.zeros(len(boxes), dtype=bool)
+        hits[free] = on_patch(boxes[free], patches, patch_iou_thr, patch_share)
+        best = best_patch_scores(
+            boxes[free], scores[free], patches, patch_iou_thr, patch_share
+        )
+        if record.det_margins is not None and len(scores):
+            margins.append(record.det_margins[order])
+        parts['scores'].append(scores)
+        parts['height'].append((boxes[:, 3] - boxes[:, 1]).astype(np.float64))
+        parts['face'].append(np.where(free, -1, face + offset))
+        parts['first'].append(first)
+        parts['on_patch'].append(hits)
+        parts['patch_scores'].append(best)
         offset += len(record.gt_boxes)
-    sizes = [len(scores) for scores in parts['scores']]
     faces = np.array([len(record.gt_boxes) for record in images], dtype=np.int64)
-    image = np.repeat(np.arange(len(images), dtype=np.int64), sizes)
+    image = np.repeat(
+        np.arange(len(images)), [len(record.det_scores) for record in images]
+    )
     return PooledMatches(
-        scores=_concatenate(parts['scores'], np.float32),
         image=image,
-        height=_concatenate(parts['height'], np.float64),
-        face=_concatenate(parts['face'], np.int64),
-        first=_concatenate(parts['first'], np.bool_),
-        on_patch=_concatenate(parts['on_patch'], np.bool_),
         faces_per_image=faces,
         counted=(faces[image] > 0) | count_empty_images,
-        patch_scores=_concatenate(parts['patch_scores'], np.float64),
-        margins=np.concatenate(parts['margins']) if parts['margins'] else None,
+        margins=np.concatenate(margins) if margins else None,
+        **{name: np.concatenate(arrays) for name, arrays in parts.items()},
     )
-
-
-def _check_margins(images: Sequence[ImageRecord]) -> None:
-    """All detections have margins or none has."""
-    without = {True: '', False: ''}
-    for record in images:
-        if len(record.det_scores):
-            without[record.det_margins is None] = record.img_id
-    if all(without.values()):
-        raise ValueError(
-            f'the detections of {without[False]} have margins, those of '
-            f'{without[True]} have none; the thresholds of one curve need one kind'
-        )
-
-
-def _match_record(
-    record: ImageRecord, face_iou_thr: float, patch_iou_thr: float, patch_share: float
-) -> dict[str, NDArray]:
-    """Attributes of :class:`PooledMatches` for the detections of one image."""
-    order = np.argsort(-record.det_scores, kind='stable')
-    boxes, scores = record.det_boxes[order], record.det_scores[order]
-    face, first, _ = _assign_faces(boxes, record.gt_boxes, face_iou_thr)
-    matched = dict(
-        scores=scores,
-        height=(boxes[:, 3] - boxes[:, 1]).astype(np.float64),
-        face=face,
-        first=first,
-        on_patch=np.zeros(len(boxes), dtype=bool),
-    )
-    if record.det_margins is not None and len(scores):
-        matched['margins'] = record.det_margins[order]
-    if record.patch_boxes is not None and len(record.patch_boxes):
-        free = face < 0
-        hits = on_patch(boxes[free], record.patch_boxes, patch_iou_thr, patch_share)
-        matched['on_patch'][free] = hits
-        matched['patch_scores'] = best_patch_scores(
-            boxes[free], scores[free], record.patch_boxes, patch_iou_thr, patch_share
-        )
-    return matched
-
-
-def _concatenate(parts: list, dtype: type) -> NDArray:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)

@@ -38,16 +38,9 @@ def pairwise_iou(
 def pairwise_areas(
     boxes1: ArrayLike, boxes2: ArrayLike, offset: float = 0.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Intersections of every box of one set with every box of another, and areas.
+    """Intersections (N, M), 0 without extent, and areas (N, 1) and (1, M).
 
-    Args:
-        boxes1 (array): (N, 4) xyxy boxes in pixels.
-        boxes2 (array): (M, 4) xyxy boxes in pixels.
-        offset (float): As for :func:`pairwise_iou`. Defaults to 0.0.
-
-    Returns:
-        tuple: float64 square pixels: intersections (N, M), 0 where one has no extent,
-        areas (N, 1) of the first and (1, M) of the second boxes.
+    See :func:`pairwise_iou`.
     """
     first = np.asarray(boxes1, dtype=np.float64).reshape(-1, 1, 4)
     second = np.asarray(boxes2, dtype=np.float64).reshape(1, -1, 4)
@@ -61,28 +54,15 @@ def pairwise_areas(
 
 
 def pairwise_iou_plus_one(boxes1: ArrayLike, boxes2: ArrayLike) -> NDArray[np.float64]:
-    """IoU with the protocol's +1 convention (``boxoverlap.m``).
+    """:func:`pairwise_iou` with the protocol's +1 convention (``boxoverlap.m``).
 
-    Args:
-        boxes1 (array): (N, 4) xyxy boxes in pixels, x2 = x + w.
-        boxes2 (array): (M, 4) xyxy boxes in pixels.
-
-    Returns:
-        array: (N, M) float64 in [0, 1], with ``w = x2 - x1 + 1`` throughout.
+    Boxes have x2 = x + w, and ``w = x2 - x1 + 1`` is used throughout.
     """
     return pairwise_iou(boxes1, boxes2, offset=1.0)
 
 
 def row_blocks(num_rows: int, num_columns: int) -> Iterator[slice]:
-    """Slices of the rows of a matrix of pairs, few enough to fit into memory.
-
-    Args:
-        num_rows (int): N, boxes of the first set.
-        num_columns (int): M, boxes of the second set.
-
-    Yields:
-        slice: Consecutive rows that cover all N, at least one row each.
-    """
+    """Slices of the rows of a matrix of pairs, few enough to fit into memory."""
     step = max(1, _MAX_PAIRS // max(1, num_columns))
     for start in range(0, num_rows, step):
         yield slice(start, start + step)

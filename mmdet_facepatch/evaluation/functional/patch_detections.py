@@ -56,17 +56,9 @@ def best_patch_scores(
     patch_iou_thr: float = 0.3,
     patch_share: float = 0.5,
 ) -> NDArray[np.float64]:
-    """Highest score of any detection on each patch.
+    """Highest score (D,) of a detection on each patch, 0 without one; (P,) float64.
 
-    Args:
-        det_boxes (array): (D, 4) xyxy boxes in pixels.
-        det_scores (array): (D,) scores, at least 0.
-        patch_boxes (array): (P, 4) xyxy patch squares in pixels, x2 exclusive.
-        patch_iou_thr (float): As for :func:`on_patch`. Defaults to 0.3.
-        patch_share (float): As for :func:`on_patch`. Defaults to 0.5.
-
-    Returns:
-        array: (P,) float64; 0 for a patch without a detection on it.
+    What is on a patch says :func:`on_patch`.
     """
     dets = np.asarray(det_boxes, dtype=np.float64).reshape(-1, 4)
     scores = np.asarray(det_scores, dtype=np.float64).reshape(-1, 1)

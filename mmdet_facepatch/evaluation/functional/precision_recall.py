@@ -33,15 +33,10 @@ class ThresholdBins:
 
     @classmethod
     def of(cls, scores: ArrayLike, thresholds: ArrayLike) -> ThresholdBins:
-        """Sort scores into bins.
+        """Sort scores (N,) into the bins between ascending thresholds (K,).
 
-        Args:
-            scores (array): (N,) scores.
-            thresholds (array): (K,) ascending. They are rounded to the scores'
-                precision first, so that a float32 score of 0.9 is at 0.9.
-
-        Raises:
-            ValueError: If the thresholds do not ascend.
+        These are rounded to the scores' precision first, so that a float32 score of
+        0.9 is at 0.9. Raises ValueError if they do not ascend.
         """
         values = _as_floating(scores)
         limits = np.asarray(thresholds).reshape(-1).astype(values.dtype)
@@ -50,14 +45,7 @@ class ThresholdBins:
         return cls(limits, np.searchsorted(limits, values, side='right'))
 
     def counts(self, mask: ArrayLike) -> NDArray[np.int64]:
-        """How many of the masked scores are at or above each threshold.
-
-        Args:
-            mask (array): (N,) bool.
-
-        Returns:
-            array: (K,) int64, in the order of ``thresholds``.
-        """
+        """How many scores under a mask (N,) are at or above each threshold, (K,)."""
         size = len(self.thresholds) + 1
         counts = np.bincount(self.index[np.asarray(mask)], minlength=size)
         return counts[:0:-1].cumsum()[::-1]
@@ -65,16 +53,7 @@ class ThresholdBins:
     def counts_by_image(
         self, mask: NDArray[np.bool_], image: NDArray[np.int64], num_images: int
     ) -> NDArray[np.int64]:
-        """As :meth:`counts`, for each image apart.
-
-        Args:
-            mask (array): (N,) bool.
-            image (array): (N,) int64, image of each score.
-            num_images (int): I.
-
-        Returns:
-            array: (I, K) int64; its sum over images is :meth:`counts`.
-        """
+        """As :meth:`counts`, for each image apart, (I, K); ``image`` is (N,)."""
         size = len(self.thresholds) + 1
         cells = image[mask] * size + self.index[mask]
         counts = np.bincount(cells, minlength=num_images * size)
@@ -85,25 +64,15 @@ class ThresholdBins:
 def counts_at(
     scores: ArrayLike, status: ArrayLike, thresholds: ArrayLike
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Proposals and recalled faces at each threshold.
+    """Proposals (true and false positives) and recalled faces (true positives).
 
-    Args:
-        scores (array): (N,) scores.
-        status (array): (N,) 1 true positive, 0 false positive, -1 ignored.
-        thresholds (array): (K,) in any order, see :meth:`ThresholdBins.of`.
-
-    Returns:
-        tuple: proposals (true and false positives) and recalled faces (true positives),
-        each (K,) int64.
+    Of scores (N,) with their status (N,), at thresholds (K,) in any order; (K,) each.
     """
     labels = np.asarray(status).reshape(-1)
-    limits = np.asarray(thresholds).reshape(-1)
-    order = np.argsort(limits, kind='stable')
-    bins = ThresholdBins.of(scores, limits[order])
-    result = np.empty((2, len(limits)), dtype=np.int64)
-    result[0, order] = bins.counts(labels != IGNORED)
-    result[1, order] = bins.counts(labels == TRUE_POSITIVE)
-    return result[0], result[1]
+    limits, places = np.unique(np.ravel(thresholds), return_inverse=True)
+    bins = ThresholdBins.of(scores, limits)
+    proposals = bins.counts(labels != IGNORED)
+    return proposals[places], bins.counts(labels == TRUE_POSITIVE)[places]
 
 
 def _as_floating(scores: ArrayLike) -> NDArray[np.floating]:
@@ -114,15 +83,7 @@ def _as_floating(scores: ArrayLike) -> NDArray[np.floating]:
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:
-    """Quotient of counts, NaN where the denominator is 0.
-
-    Args:
-        numerator (array): Counts.
-        denominator (array): Counts, of a shape that broadcasts with it.
-
-    Returns:
-        array: float64 of the common shape.
-    """
+    """Quotient of counts, which broadcast; NaN where the denominator is 0."""
     above, below = np.broadcast_arrays(numerator, denominator)
     result = np.full(above.shape, np.nan)
     np.divide(above, below, out=result, where=below > 0)
@@ -155,13 +116,9 @@ def precision_recall_at(
 def normalise_scores(scores: ArrayLike) -> NDArray[np.float64]:
     """Scale scores to [0, 1] over the whole prediction set (step 2).
 
-    Args:
-        scores (array): (N,) scores of **all** detections, ignored ones too.
-
-    Returns:
-        array: (N,) float64, ``(s - min) / (max - min)``. Where all scores are equal the
-        quotient is undefined (0/0); they become 1 then, so that every detection lies
-        above every threshold.
+    ``(s - min) / (max - min)`` of **all** detections, ignored ones too. Where all
+    scores are equal the quotient is undefined (0/0); they become 1 then, so that every
+    detection lies above every threshold.
     """
     values = np.asarray(scores, dtype=np.float64).reshape(-1)
     if len(values) == 0:
@@ -173,14 +130,7 @@ def normalise_scores(scores: ArrayLike) -> NDArray[np.float64]:
 
 
 def ap_thresholds(num_thresholds: int = NUM_AP_THRESHOLDS) -> NDArray[np.float64]:
-    """The thresholds of the official AP on normalised scores, ascending.
-
-    Args:
-        num_thresholds (int): T. Defaults to NUM_AP_THRESHOLDS.
-
-    Returns:
-        array: (T,) float64, ``1 - t/T`` for t = T, ..., 1 (step 6).
-    """
+    """Ascending thresholds of the official AP, ``1 - t/T`` for t = T, ..., 1."""
     steps = np.arange(1, num_thresholds + 1, dtype=np.float64)
     return (1.0 - steps / num_thresholds)[::-1]
 
@@ -188,15 +138,9 @@ def ap_thresholds(num_thresholds: int = NUM_AP_THRESHOLDS) -> NDArray[np.float64
 def ap_from_counts(
     proposals: ArrayLike, recalled: ArrayLike, num_faces: ArrayLike
 ) -> NDArray[np.float64]:
-    """All-point VOC AP of counts at ascending thresholds (step 6).
+    """All-point VOC AP (...) of counts (..., T) at ascending thresholds (step 6).
 
-    Args:
-        proposals (array): (..., T) true and false positives at each threshold.
-        recalled (array): (..., T) true positives.
-        num_faces (array): (...) faces kept.
-
-    Returns:
-        array: (...) float64 in [0, 1]; NaN without faces.
+    NaN without faces.
     """
     found, total = np.asarray(recalled), np.asarray(num_faces)
     # From here on descending thresholds, so that recall ascends.
@@ -219,11 +163,11 @@ def average_precision(
 ) -> float:
     """Official AP: all-point VOC AP of the 1000-threshold curve (step 6).
 
-    Blind to scores that all shrink together, hence never to be reported alone.
+    Blind to scores that all shrink together, hence never to be reported alone. Ignored
+    detections take part in the normalisation of scores.
 
     Args:
-        scores (array): (N,) raw scores of all detections of all images, also the
-            ignored ones, which take part in the normalisation.
+        scores (array): (N,) raw scores of the detections of all images.
         status (array): (N,) 1 true positive, 0 false positive, -1 ignored.
         num_faces (int): Faces kept in the subset, over all images.
         num_thresholds (int): Number of thresholds. Defaults to NUM_AP_THRESHOLDS.

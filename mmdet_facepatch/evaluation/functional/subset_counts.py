@@ -8,7 +8,7 @@ numbers of a data set and of a thousand resampled ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,66 +23,41 @@ _EXACT_FLOAT32 = 1 << 24
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Counts at K ascending thresholds.
-
-    Attributes:
-        proposals (array): (..., K) true and false positives.
-        recalled (array): (..., K) true positives.
-    """
-
-    proposals: NDArray
-    recalled: NDArray
-
-    def summed(self) -> Counts:
-        """Sum over the first dimension."""
-        return Counts(self.proposals.sum(axis=0), self.recalled.sum(axis=0))
-
-    def weighted(self, weights: NDArray) -> Counts:
-        """Weighted sums over the first dimension I, by (R, I) weights."""
-        return Counts(
-            _product(weights, self.proposals), _product(weights, self.recalled)
-        )
-
-
-@dataclass(frozen=True)
 class SubsetCounts:
-    """Counts of one subset over the three kinds of thresholds.
+    """Counts of one subset over the three kinds of thresholds, K of each.
 
     Attributes:
         num_faces (array): (...) faces kept.
-        ap (Counts): At the thresholds of AP, on normalised scores.
-        margin (Counts): At the thresholds of AF_beta, on s.
-        delta (Counts): At the deltas, on raw scores.
+        ap (tuple): Proposals (true and false positives) and recalled faces (true
+            positives), each (..., K), at the thresholds of AP, on normalised scores.
+        margin (tuple): Likewise at the thresholds of AF_beta, on s.
+        delta (tuple): Likewise at the deltas, on raw scores.
     """
 
     num_faces: NDArray
-    ap: Counts
-    margin: Counts
-    delta: Counts
+    ap: tuple[NDArray, NDArray]
+    margin: tuple[NDArray, NDArray]
+    delta: tuple[NDArray, NDArray]
 
     def summed(self) -> SubsetCounts:
-        """Counts of all images from those of each, (I, ...) -> (...)."""
-        return SubsetCounts(
-            self.num_faces.sum(axis=0),
-            *(counts.summed() for counts in (self.ap, self.margin, self.delta)),
-        )
+        """Counts of all images from those of each, (I, K) -> (K,)."""
+        return self._over_images(lambda counts: counts.sum(axis=0))
 
     def weighted(self, weights: NDArray) -> SubsetCounts:
-        """Counts of resampled images, (I, ...) -> (R, ...).
+        """Counts of R resampled images, by how often each is drawn, (R, I)."""
+        return self._over_images(lambda counts: _product(weights, counts))
 
-        Args:
-            weights (array): (R, I), how often each image is drawn.
-        """
+    def _over_images(self, reduce: Callable[[NDArray], NDArray]) -> SubsetCounts:
+        kinds = (self.ap, self.margin, self.delta)
         return SubsetCounts(
-            weights @ self.num_faces,
-            *(c.weighted(weights) for c in (self.ap, self.margin, self.delta)),
+            reduce(self.num_faces),
+            *((reduce(proposals), reduce(recalled)) for proposals, recalled in kinds),
         )
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The three kinds of thresholds, and where each detection stands.
+    """The three kinds of thresholds, and which of them each detection reaches.
 
     Attributes:
         ap (ThresholdBins): Of normalised scores.
@@ -98,14 +73,7 @@ class Thresholds:
     delta_columns: Mapping[str, int | None]
 
     def by_delta(self, values: NDArray) -> dict[str, NDArray[np.float64]]:
-        """Values at each delta by its name.
-
-        Args:
-            values (array): (..., K) at ``delta.thresholds``.
-
-        Returns:
-            dict: Name of the delta -> (...) float64; NaN at one that is undefined.
-        """
+        """Values (..., K) by the name of the delta; NaN at one that is undefined."""
         nothing = np.full(values.shape[:-1], np.nan)
         return {
             name: nothing if column is None else values[..., column].astype(np.float64)
@@ -113,18 +81,9 @@ class Thresholds:
         }
 
     def at_deltas(self, mask: NDArray[np.bool_]) -> dict[str, float]:
-        """Detections at or above each delta.
-
-        Args:
-            mask (array): (N,) bool, detections that are counted.
-
-        Returns:
-            dict: Name of the delta -> count; NaN at one that is undefined.
-        """
-        return {
-            name: float(count)
-            for name, count in self.by_delta(self.delta.counts(mask)).items()
-        }
+        """How many of the masked detections (N,) are at or above each delta."""
+        counts = self.by_delta(self.delta.counts(mask))
+        return {name: float(count) for name, count in counts.items()}
 
 
 def counts_by_image(
@@ -133,26 +92,21 @@ def counts_by_image(
     keep: NDArray[np.bool_],
     thresholds: Thresholds,
 ) -> SubsetCounts:
-    """Counts of each image apart.
-
-    Args:
-        pool (PooledMatches): I images, N detections, G faces.
-        status (array): (N,) from :meth:`PooledMatches.status`.
-        keep (array): (G,) bool, faces of the subset.
-        thresholds (Thresholds): Where the N detections stand.
-
-    Returns:
-        SubsetCounts: With a leading dimension I.
-    """
+    """Counts of each of the I images, given the status (N,) and faces kept (G,)."""
     num_images = len(pool.faces_per_image)
     owner = np.repeat(np.arange(num_images), pool.faces_per_image)
-    masks = status != IGNORED, status == TRUE_POSITIVE
+
+    def counts(bins: ThresholdBins) -> tuple[NDArray, NDArray]:
+        return (
+            bins.counts_by_image(status != IGNORED, pool.image, num_images),
+            bins.counts_by_image(status == TRUE_POSITIVE, pool.image, num_images),
+        )
+
     return SubsetCounts(
-        np.bincount(owner[keep], minlength=num_images),
-        *(
-            Counts(*(bins.counts_by_image(m, pool.image, num_images) for m in masks))
-            for bins in (thresholds.ap, thresholds.margin, thresholds.delta)
-        ),
+        num_faces=np.bincount(owner[keep], minlength=num_images),
+        ap=counts(thresholds.ap),
+        margin=counts(thresholds.margin),
+        delta=counts(thresholds.delta),
     )
 
 
@@ -161,25 +115,18 @@ def subset_numbers(
 ) -> dict[str, NDArray[np.float64]]:
     """AP, AF_beta, and precision, recall and F_beta at each delta.
 
-    Args:
-        counts (SubsetCounts): With leading dimensions (...).
-        thresholds (Thresholds): The thresholds that were counted at.
-        betas (Sequence[float]): Values of beta.
-
     Returns:
         dict: ``AP``, ``AF{beta}``, ``precision@{delta}``, ``recall@{delta}`` and
         ``F{beta}@{delta}``, each (...) float64. Precision is NaN where nothing was
         detected, the others where there is no face; all are NaN at a delta that is
         undefined.
     """
-    numbers = {
-        'AP': ap_from_counts(counts.ap.proposals, counts.ap.recalled, counts.num_faces)
-    }
+    numbers = {'AP': ap_from_counts(*counts.ap, counts.num_faces)}
     for beta in betas:
         curve = f_beta_curve(counts, beta)
         numbers[f'AF{beta:g}'] = average_f_beta(curve, thresholds.margin.thresholds)
     faces = counts.num_faces[..., None]
-    proposals, recalled = counts.delta.proposals, counts.delta.recalled
+    proposals, recalled = counts.delta
     values = {
         'precision': ratio(recalled, proposals),
         'recall': ratio(recalled, faces),
@@ -193,12 +140,7 @@ def subset_numbers(
 
 def f_beta_curve(counts: SubsetCounts, beta: float) -> NDArray[np.float64]:
     """F_beta at each threshold over s, (..., K)."""
-    return f_beta_from_counts(
-        counts.margin.proposals,
-        counts.margin.recalled,
-        counts.num_faces[..., None],
-        beta,
-    )
+    return f_beta_from_counts(*counts.margin, counts.num_faces[..., None], beta)
 
 
 def _product(weights: NDArray, counts: NDArray) -> NDArray:

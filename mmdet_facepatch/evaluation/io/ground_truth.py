@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..functional.faces import ATTRIBUTE_VALUES, OFFICIAL_SUBSETS, ImageFaces
 from .mat_files import read_mat, whole_numbers
 
 _KEYS = ('event_list', 'file_list', 'face_bbx_list', 'gt_list')
+_LABEL_KEYS = [f'{name}_label_list' for name in ATTRIBUTE_VALUES]
 
 
 def load_ground_truth(
@@ -35,26 +36,27 @@ def load_ground_truth(
         names (tuple[str]): Subsets to read, at least one. Defaults to OFFICIAL_SUBSETS.
 
     Returns:
-        dict: ``event/name`` of an image -> :class:`ImageFaces`, in the order of the
-        files.
+        dict: ``event/name`` of an image -> :class:`ImageFaces`.
 
     Raises:
         FileNotFoundError: If a file is missing; names it.
         ValueError: If a file cannot be read as such a list, or two of them
             disagree about images or boxes; names file and image.
     """
-    paths = {name: Path(gt_dir) / f'wider_{name}_val.mat' for name in names}
-    lists = {name: _load_list(path) for name, path in paths.items()}
-    first = next(iter(lists))
-    for name, entries in lists.items():
-        _check_agreement(paths[first], lists[first], paths[name], entries)
+    paths = [Path(gt_dir) / f'wider_{name}_val.mat' for name in names]
+    lists = [_load_list(path, name) for path, name in zip(paths, names, strict=True)]
+    for path, images in zip(paths, lists, strict=True):
+        _check_agreement(paths[0], lists[0], path, images)
     return {
-        img_id: ImageFaces(
-            boxes=entry.boxes,
-            attributes=entry.attributes,
-            keep={name: entries[img_id].keep for name, entries in lists.items()},
+        img_id: replace(
+            faces,
+            keep={
+                name: mask
+                for images in lists
+                for name, mask in images[img_id].keep.items()
+            },
         )
-        for img_id, entry in lists[first].items()
+        for img_id, faces in lists[0].items()
     }
 
 
@@ -62,9 +64,8 @@ def load_faces(source: str | Path) -> dict[str, ImageFaces]:
     """Read annotated faces from what a user has.
 
     Args:
-        source (str | Path): A folder with the official ``.mat`` files (see
-            :func:`load_ground_truth`), WIDER FACE's annotation text
-            (``wider_face_val_bbx_gt.txt``), or a COCO annotation (``.json``).
+        source (str | Path): A folder for :func:`load_ground_truth`, WIDER FACE's
+            annotation text (``wider_face_val_bbx_gt.txt``), or a COCO ``.json``.
 
     Returns:
         dict: Image -> :class:`ImageFaces`. Only the official files have subsets; COCO's
@@ -143,24 +144,14 @@ def _coco_corners(index: int, bbox: Sequence[float]) -> list[float]:
     return [x, y, x + w, y + h]
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """One image of one list; shapes as in :class:`ImageFaces`."""
-
-    boxes: NDArray[np.float64]
-    attributes: NDArray[np.int64] | None
-    keep: NDArray[np.bool_]
-
-
-def _load_list(path: Path) -> dict[str, _Entry]:
+def _load_list(path: Path, subset: str) -> dict[str, ImageFaces]:
     if not path.is_file():
         raise FileNotFoundError(
             f'{path} does not exist. The official subset lists come with '
             'eval_tools.zip of WIDER FACE, folder eval_tools/ground_truth; give '
             'that folder, or no folder to evaluate all faces only.'
         )
-    names = [f'{name}_label_list' for name in ATTRIBUTE_VALUES]
-    content = read_mat(path, [*_KEYS, *names])
+    content = read_mat(path, [*_KEYS, *_LABEL_KEYS])
     missing = [key for key in _KEYS if key not in content]
     if missing:
         raise ValueError(f'{path} lacks {missing}; not an official subset list')
@@ -170,13 +161,13 @@ def _load_list(path: Path) -> dict[str, _Entry]:
         raise ValueError(
             f'{path} is not laid out as an official subset list: {error}'
         ) from error
-    entries = {
-        img_id: _to_entry(f'{path}: {img_id}', boxes, indices, labels)
+    faces = {
+        img_id: _to_faces(f'{path}: {img_id}', subset, boxes, indices, labels)
         for img_id, boxes, indices, labels in images
     }
-    if len(entries) != len(images):
+    if len(faces) != len(images):
         raise ValueError(f'{path} lists an image twice')
-    return entries
+    return faces
 
 
 def _iterate_images(
@@ -184,8 +175,8 @@ def _iterate_images(
 ) -> Iterator[tuple[str, NDArray, NDArray, list[NDArray]]]:
     """Name, boxes, indices kept and attributes of each image (nested cells)."""
     files, boxes, kept = (content[key] for key in _KEYS[1:])
-    names = [f'{name}_label_list' for name in ATTRIBUTE_VALUES]
-    labels = [content[name] for name in names if all(n in content for n in names)]
+    known = all(key in content for key in _LABEL_KEYS)
+    labels = [content[key] for key in _LABEL_KEYS if known]
     for i, event in enumerate(content['event_list'][:, 0]):
         for j, name in enumerate(files[i, 0][:, 0]):
             if not (isinstance(event[0], str) and isinstance(name[0], str)):
@@ -198,9 +189,13 @@ def _iterate_images(
             )
 
 
-def _to_entry(
-    place: str, boxes: NDArray, indices: NDArray, labels: Sequence[NDArray]
-) -> _Entry:
+def _to_faces(
+    place: str,
+    subset: str,
+    boxes: NDArray,
+    indices: NDArray,
+    labels: Sequence[NDArray],
+) -> ImageFaces:
     try:
         corners = np.array(boxes, dtype=np.float64).reshape(-1, 4)
         columns = [whole_numbers(column) for column in labels]
@@ -210,27 +205,22 @@ def _to_entry(
     if not np.isfinite(corners).all():
         raise ValueError(f'{place} has a box that is NaN or infinite')
     corners[:, 2:] += corners[:, :2]
-    for name, column in zip(ATTRIBUTE_VALUES, columns, strict=bool(columns)):
+    for (name, values), column in zip(ATTRIBUTE_VALUES.items(), columns):
         if len(column) != len(corners):
             raise ValueError(
                 f'{place} has {len(corners)} boxes and {len(column)} values of {name}'
             )
-        if len(column) and not 0 <= column.min() <= column.max() < len(
-            ATTRIBUTE_VALUES[name]
-        ):
+        if not ((column >= 0) & (column < len(values))).all():
             raise ValueError(f'{place} has a value of {name} that is not known')
-    return _Entry(
-        boxes=corners,
-        attributes=np.stack(columns, axis=1) if columns else None,
-        keep=mask,
-    )
+    attributes = np.stack(columns, axis=1) if columns else None
+    return ImageFaces(corners, attributes, {subset: mask})
 
 
 def _keep_mask(num_faces: int, index: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Mask from the 0-based indices of a cell of shape (0, 0), (0, 1) or (k, 1)."""
-    if len(index) and not (index.min() >= 0 and index.max() < num_faces):
-        wrong = index.min() if index.min() < 0 else index.max()
-        raise ValueError(f'gt_list names face {int(wrong) + 1} of {num_faces}')
+    """Mask from 0-based indices."""
+    wrong = index[(index < 0) | (index >= num_faces)]
+    if len(wrong):
+        raise ValueError(f'gt_list names face {int(wrong[0]) + 1} of {num_faces}')
     mask = np.zeros(num_faces, dtype=bool)
     mask[index] = True
     if mask.sum() != len(index):
@@ -240,17 +230,17 @@ def _keep_mask(num_faces: int, index: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _check_agreement(
     first_path: Path,
-    first: Mapping[str, _Entry],
+    first: Mapping[str, ImageFaces],
     path: Path,
-    entries: Mapping[str, _Entry],
+    other: Mapping[str, ImageFaces],
 ) -> None:
     """The lists of one toolkit hold the same images and boxes."""
     differing = [
         img_id
-        for img_id in {**first, **entries}
+        for img_id in {**first, **other}
         if img_id not in first
-        or img_id not in entries
-        or not np.array_equal(first[img_id].boxes, entries[img_id].boxes)
+        or img_id not in other
+        or not np.array_equal(first[img_id].boxes, other[img_id].boxes)
     ]
     if differing:
         raise ValueError(

@@ -35,12 +35,8 @@ _DEEPEST = 8
 def read_mat(path: Path, names: Sequence[str]) -> Mapping[str, NDArray]:
     """Read variables of a MATLAB 5 file (``save -v7`` or ``-v6``).
 
-    Args:
-        path (Path): The file.
-        names (Sequence[str]): Variables to read; those that are not there are left out.
-
     Returns:
-        dict: Name -> array; cells are arrays of objects.
+        dict: Name -> array, of those that are there; cells are arrays of objects.
 
     Raises:
         ValueError: If the file is cut off, damaged, of another version, unpacks to
@@ -103,12 +99,7 @@ def _decompress(data: bytes, allowed: int) -> bytes:
 
 
 class _Walk:
-    """Walks over the elements of one variable.
-
-    Args:
-        data (bytes): Of the variable, with its tag.
-        order (str): '<' or '>', as struct has it.
-    """
+    """Walks over the elements of one variable; order is '<' or '>', as in struct."""
 
     def __init__(self, data: bytes, order: str) -> None:
         self.data = data
@@ -188,11 +179,7 @@ class _Walk:
 
 
 def whole_numbers(values: NDArray) -> NDArray[np.int64]:
-    """Values as one row of int64.
-
-    Raises:
-        ValueError: If one of them is no whole number.
-    """
+    """Values as one row of int64; raises ValueError if one is no whole number."""
     array = np.asarray(values).reshape(-1)
     with np.errstate(invalid='ignore'):
         whole = array.astype(np.int64)

@@ -1,11 +1,4 @@
-"""Files with the detections of a whole data set.
-
-Two formats are written and read:
-
-- *Text*, the official format of WIDER FACE, see
-  :mod:`~mmdet_facepatch.evaluation.io.text_predictions`.
-- *npz*, one file that holds everything, by :func:`save_predictions` and
-  :func:`load_predictions`.
+"""Detections of a whole data set in one npz.
 
 Pickles are neither written nor read: loading one runs whatever code it holds.
 
@@ -32,23 +25,28 @@ from numpy.typing import NDArray
 
 from ...utils.files import check_unpacked_size, write_atomically
 from ...utils.npy import parse_npy
-from ..functional.detections import Detections, check_detections, check_predictions
+from ..functional.detections import (
+    Detections,
+    all_have_margins,
+    check_detections,
+    check_predictions,
+)
 from .text_predictions import read_text_predictions
 
 #: Version of the npz written by :func:`save_predictions`; raised with every
 #: change that a reader has to know of.
 FORMAT_VERSION = 1
 
-# Arrays of the npz: kinds of dtype that may stand there, and number of axes.
-_LAYOUT: dict[str, tuple[str, int]] = {
-    'format_version': ('iu', 0),
-    'img_ids': ('U', 1),
-    'counts': ('iu', 1),
-    'boxes': ('fiu', 2),
-    'scores': ('fiu', 1),
-    'margins': ('fiu', 1),
-    'patch_counts': ('iu', 1),
-    'patch_boxes': ('iu', 2),
+# Arrays of the npz: kinds of dtype that may stand there, and their shapes.
+_LAYOUT: dict[str, tuple[str, tuple[str | int, ...]]] = {
+    'format_version': ('iu', ()),
+    'img_ids': ('U', ('images',)),
+    'counts': ('iu', ('images',)),
+    'boxes': ('fiu', ('boxes', 4)),
+    'scores': ('fiu', ('boxes',)),
+    'margins': ('fiu', ('boxes',)),
+    'patch_counts': ('iu', ('images',)),
+    'patch_boxes': ('iu', ('patches', 4)),
 }
 _OPTIONAL = ('margins',)
 
@@ -82,9 +80,6 @@ def save_predictions(
       pasted (``patch_boxes`` is None)
     - ``patch_boxes``: (P, 4) int64
 
-    The file is written beside its place and then renamed, so an earlier one
-    stays whole if anything fails.
-
     Args:
         path (str | Path): File to write, ending in ``.npz``; its folder must exist.
         predictions (dict): img_id -> :class:`Detections`, at least one. Where float32
@@ -110,13 +105,11 @@ def load_predictions(path: str | os.PathLike[str]) -> dict[str, Detections]:
 
     Returns:
         dict: img_id -> :class:`Detections`; of an npz in the order and with the dtypes
-        in which it was saved. Images without detections have margins of shape (0,)
-        where the others have margins, and None where they have none.
+        in which it was saved.
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If it is of another format, or does not hold what it
-            should; the message names the file and what is wrong.
+        ValueError: If it is of another format, or does not hold what it should.
     """
     source = Path(path)
     if source.is_dir() or not (source.suffix or source.exists()):
@@ -139,7 +132,14 @@ def _to_arrays(predictions: Mapping[str, Detections]) -> dict[str, Any]:
         'boxes': _lay_end_to_end([image.boxes for image in images]),
         'scores': _lay_end_to_end([image.scores for image in images]),
     }
-    if _have_margins(predictions):
+    margins = all_have_margins(
+        (img_id, image.margins is not None)
+        for img_id, image in predictions.items()
+        if len(image.scores)
+    )
+    if margins is None:
+        margins = any(image.margins is not None for image in images)
+    if margins:
         arrays['margins'] = _lay_end_to_end(
             [image.margins for image in images if image.margins is not None]
         )
@@ -157,22 +157,6 @@ def _lay_end_to_end(parts: Sequence[NDArray[np.floating]]) -> NDArray[np.floatin
     # The empty array of an image without detections is float64 as a rule, which
     # should not decide on the others.
     return np.concatenate([part for part in parts if len(part)] or parts)
-
-
-def _have_margins(predictions: Mapping[str, Detections]) -> bool:
-    """Whether margins are kept: those of all detections or of none."""
-    example: dict[bool, str] = {}
-    for img_id, image in predictions.items():
-        if len(image.scores):
-            example.setdefault(image.margins is not None, img_id)
-    if len(example) == 2:
-        raise ValueError(
-            f'the detections of {example[True]} have margins, those of '
-            f'{example[False]} have none; give margins to all or to none'
-        )
-    if example:
-        return True in example
-    return any(image.margins is not None for image in predictions.values())
 
 
 def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
@@ -214,33 +198,29 @@ def _from_arrays(
         img_ids = _img_ids(arrays['img_ids'])
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from error
-    ends = np.cumsum(arrays['counts'])[:-1]
-    patch_counts = arrays['patch_counts']
-    boxes = np.split(arrays['boxes'], ends)
-    scores = np.split(arrays['scores'], ends)
-    margins = np.split(arrays['margins'], ends) if 'margins' in arrays else None
-    patches = np.split(
-        arrays['patch_boxes'], np.cumsum(np.maximum(patch_counts, 0))[:-1]
-    )
-    return {
-        img_id: check_detections(
-            f'{path}, image {img_id}',
-            Detections(
-                boxes[i],
-                scores[i],
-                None if margins is None else margins[i],
-                None if patch_counts[i] < 0 else patches[i],
-            ),
+    # The slice of each image, in Python's integers.
+    end = patch_end = 0
+    found = {}
+    for img_id, count, patches in zip(
+        img_ids, arrays['counts'].tolist(), arrays['patch_counts'].tolist(), strict=True
+    ):
+        part = slice(end, end := end + count)
+        patch_part = slice(patch_end, patch_end := patch_end + max(patches, 0))
+        image = Detections(
+            arrays['boxes'][part],
+            arrays['scores'][part],
+            arrays['margins'][part] if 'margins' in arrays else None,
+            arrays['patch_boxes'][patch_part] if patches >= 0 else None,
         )
-        for i, img_id in enumerate(img_ids)
-    }
+        found[img_id] = check_detections(f'{path}, image {img_id}', image)
+    return found
 
 
 def _check_version(arrays: Mapping[str, NDArray[Any]]) -> None:
     # Before anything else: another version may have other arrays.
     if 'format_version' not in arrays:
         raise ValueError('there is no format_version; not a file of save_predictions')
-    _check_kind('format_version', arrays['format_version'])
+    _check_array('format_version', arrays['format_version'], {})
     version = int(arrays['format_version'])
     if version != FORMAT_VERSION:
         raise ValueError(
@@ -249,34 +229,28 @@ def _check_version(arrays: Mapping[str, NDArray[Any]]) -> None:
         )
 
 
-def _check_kind(name: str, array: NDArray[Any]) -> None:
-    kinds, ndim = _LAYOUT[name]
-    if array.dtype.kind not in kinds or array.ndim != ndim:
+def _check_array(name: str, array: NDArray[Any], sizes: dict[str, int]) -> None:
+    """Type and shape; ``sizes`` has the lengths of axes met so far."""
+    kinds, axes = _LAYOUT[name]
+    if array.dtype.kind not in kinds or array.ndim != len(axes):
         raise ValueError(f'{name} has type {array.dtype} and shape {array.shape}')
+    shape = tuple(
+        axis if isinstance(axis, int) else sizes.setdefault(axis, length)
+        for axis, length in zip(axes, array.shape, strict=True)
+    )
+    if array.shape != shape:
+        raise ValueError(f'{name} has shape {array.shape}, which should be {shape}')
 
 
 def _check_layout(arrays: Mapping[str, NDArray[Any]]) -> None:
     missing = [name for name in _LAYOUT if name not in (*arrays, *_OPTIONAL)]
     if missing:
         raise ValueError(f'the arrays {missing} are missing')
+    sizes: dict[str, int] = {}
     for name, array in arrays.items():
-        _check_kind(name, array)
-    num_images, num_boxes = len(arrays['img_ids']), len(arrays['boxes'])
-    shapes: dict[str, tuple[int, ...]] = {
-        'counts': (num_images,),
-        'patch_counts': (num_images,),
-        'boxes': (num_boxes, 4),
-        'scores': (num_boxes,),
-        'margins': (num_boxes,),
-        'patch_boxes': (len(arrays['patch_boxes']), 4),
-    }
-    for name, shape in shapes.items():
-        if name in arrays and arrays[name].shape != shape:
-            raise ValueError(
-                f'{name} has shape {arrays[name].shape}, which should be {shape}'
-            )
-    _check_counts('counts', arrays['counts'], 0, num_boxes)
-    _check_counts('patch_counts', arrays['patch_counts'], -1, shapes['patch_boxes'][0])
+        _check_array(name, array, sizes)
+    _check_counts('counts', arrays['counts'], 0, sizes['boxes'])
+    _check_counts('patch_counts', arrays['patch_counts'], -1, sizes['patches'])
 
 
 def _check_counts(name: str, counts: NDArray[Any], lowest: int, total: int) -> None:

@@ -49,8 +49,6 @@ def write_text_predictions(
     1000 pixels that ends less than 1e-5 from the image's left edge). y2 is like
     x2. Float64 boxes come back up to the rounding of w and of x1 + w.
 
-    The files are written into a folder beside ``folder`` that is then renamed.
-
     Args:
         folder (str | Path): Folder to write; it must not exist or be empty. The one
             above it must exist.
@@ -71,7 +69,8 @@ def write_text_predictions(
     checked = check_predictions(predictions)
     for img_id in checked:
         _check_text_id(img_id)
-    temporary = _temporary_sibling(target)
+    # Not tempfile: what it makes is private to the user, and stays so when renamed.
+    temporary = target.with_name(f'.{target.name}.{secrets.token_hex(4)}.tmp')
     temporary.mkdir()
     try:
         for img_id, detections in checked.items():
@@ -86,15 +85,11 @@ def read_text_predictions(folder: str | os.PathLike[str]) -> dict[str, Detection
     """Read predictions in the official text format of WIDER FACE.
 
     Every ``.txt`` file in ``folder`` and its sub-folders holds the detections
-    of the image of the same path: line 1 names the image (with or without its
-    event folder and image suffix), line 2 is the number of detections, then
-    comes a line ``x y w h score`` for each, in pixels, split by white space.
-    ``a.jpg.txt`` belongs to image ``a`` as ``a.txt`` does. A byte order mark,
-    CRLF and blank lines at the end do no harm. Other files, and names that
-    start with a dot, are passed over; links to folders are followed.
-
-    Args:
-        folder (str | Path): The folder.
+    of the image of the same path, as :func:`write_text_predictions` writes them; the
+    image may be named with its event folder and suffix. ``a.jpg.txt`` belongs to image
+    ``a`` as ``a.txt`` does. A byte order mark, CRLF and blank lines at the end do no
+    harm. Other files, and names that start with a dot, are passed over; links to
+    folders are followed.
 
     Returns:
         dict: img_id -> :class:`Detections`, sorted by img_id; boxes (D, 4) float64 and
@@ -104,8 +99,7 @@ def read_text_predictions(folder: str | os.PathLike[str]) -> dict[str, Detection
         was before it was written.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
-        NotADirectoryError: If it is a file.
+        OSError: If there is no such folder.
         ValueError: If no prediction file is in it, two files belong to one
             image, a link leads in a circle, or a file does not have this
             format: the message names file and line.
@@ -118,11 +112,6 @@ def read_text_predictions(folder: str | os.PathLike[str]) -> dict[str, Detection
         )
     found = {img_id: _read_text(path) for img_id, path in sorted(files.items())}
     return _in_written_precision(found)
-
-
-def _temporary_sibling(path: Path) -> Path:
-    # Not tempfile: what it makes is private to the user, and stays so when renamed.
-    return path.with_name(f'.{path.name}.{secrets.token_hex(4)}.tmp')
 
 
 def _check_text_id(img_id: str) -> None:

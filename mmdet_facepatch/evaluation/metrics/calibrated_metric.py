@@ -38,14 +38,7 @@ class CalibratedMetric(BaseMetric):
         self.calibrated_delta: float | None = None
 
     def evaluate(self, size: int) -> dict:
-        """Compute the numbers of all processes' images; see the base class.
-
-        Args:
-            size (int): Number of images.
-
-        Returns:
-            dict: Numbers by name, on every process.
-        """
+        """Numbers by name, on every process; see the base class."""
         metrics = super().evaluate(size)
         self.calibrated_delta = metrics[f'{self.prefix}/{CALIBRATED_DELTA}']
         return metrics

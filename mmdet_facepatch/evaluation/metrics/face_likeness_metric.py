@@ -31,7 +31,8 @@ class FaceLikenessMetric(TargetMetric):
     - ``likeness/grey``: the highest of these means over the sides.
 
     Data samples need ``background``, ``side`` and ``instances``, which have to be
-    among the ``meta_keys`` of ``PackDetInputs``, as ``patch_boxes``.
+    among the ``meta_keys`` of ``PackDetInputs``, as ``patch_boxes`` (1, 4) where a
+    patch was pasted.
 
     Args:
         patch_iou_thr (float): Least IoU of a detection with the patch, in (0, 1].
@@ -59,13 +60,6 @@ class FaceLikenessMetric(TargetMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Take the highest score on the patch of each image.
-
-        Args:
-            data_batch (Any): Not used.
-            data_samples (Sequence[dict]): Data samples as dicts, with
-                ``pred_instances`` (``bboxes`` (N, 4) xyxy in original pixels,
-                ``scores`` (N,), ``labels`` (N,)), ``background``, ``side``,
-                ``instances`` and, where a patch was pasted, ``patch_boxes`` (1, 4).
 
         Raises:
             KeyError: If a key is missing.
@@ -99,23 +93,13 @@ class FaceLikenessMetric(TargetMetric):
         return sample['background'], int(sample['side']), float(best.max())
 
     def compute_metrics(self, results: list[Score]) -> dict[str, float]:
-        """Means over the images, and their maximum over the sides.
-
-        Args:
-            results (list[Score]): Of all images, of all ranks.
-
-        Returns:
-            dict[str, float]: By background and by ``background/side``.
-        """
+        """Means by ``background/side``, and their maximum by background."""
         scores: dict[tuple[str, int], list[float]] = {}
         for background, side, score in results:
             scores.setdefault((background, side), []).append(score)
-        means = {key: float(np.mean(values)) for key, values in scores.items()}
-        highest = {
-            name: max(
-                mean for (background, _), mean in means.items() if background == name
-            )
-            for name, _ in means
-        }
-        by_side = {f'{name}/{side}': mean for (name, side), mean in means.items()}
+        highest: dict[str, float] = {}
+        by_side: dict[str, float] = {}
+        for (name, side), values in scores.items():
+            mean = by_side[f'{name}/{side}'] = float(np.mean(values))
+            highest[name] = max(mean, highest.get(name, 0.0))
         return {**highest, **by_side}

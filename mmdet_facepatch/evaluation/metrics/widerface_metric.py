@@ -16,8 +16,7 @@ from ...utils.target_classes import Target
 from ..functional.detections import Detections, check_detections
 from ..functional.evaluate import evaluate_faces
 from ..functional.face_evaluation import ALL, EvaluationSettings, FaceEvaluation
-from ..functional.faces import ATTRIBUTE_VALUES, ImageFaces
-from ..functional.records import ImageRecord, to_record
+from ..functional.faces import ATTRIBUTE_VALUES, ImageFaces, ImageRecord, to_record
 from ..io.ground_truth import load_ground_truth
 from .calibrated_metric import CalibratedMetric
 from .target_metric import TargetMetric
@@ -115,12 +114,9 @@ class WiderFaceMetric(TargetMetric, CalibratedMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Take detections and faces of a batch.
 
-        Args:
-            data_batch (Any): Not used.
-            data_samples (Sequence[dict]): Data samples as dicts, with ``img_id``,
-                ``pred_instances`` (``bboxes`` (N, 4) xyxy, ``scores`` (N,), ``labels``
-                (N,) and optionally ``margins`` (N,)), ``instances``, and, where patches
-                were pasted, ``patch_boxes`` (P, 4) xyxy.
+        Data samples are dicts with ``img_id``, ``pred_instances`` (``bboxes`` (N, 4)
+        xyxy, ``scores`` (N,), ``labels`` (N,) and optionally ``margins`` (N,)),
+        ``instances``, and, where patches were pasted, ``patch_boxes`` (P, 4) xyxy.
 
         Raises:
             KeyError: If a key is missing.
@@ -133,13 +129,7 @@ class WiderFaceMetric(TargetMetric, CalibratedMetric):
             self.results.append(self._to_record(sample))
 
     def compute_metrics(self, results: list[ImageRecord]) -> dict[str, float]:
-        """Sum up over all images.
-
-        Args:
-            results (list[ImageRecord]): Records of all images, of all ranks.
-
-        Returns:
-            dict: The headline numbers by name.
+        """The headline numbers of all images, of all ranks.
 
         Raises:
             ValueError: If there are no images or an image occurs twice.

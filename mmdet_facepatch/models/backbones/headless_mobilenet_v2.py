@@ -15,10 +15,7 @@ class HeadlessMobileNetV2(MobileNetV2):
     mmdet's class always builds and runs all eight stages. What lies behind
     ``max(out_indices)`` costs time and memory, and under distributed training
     its parameters never get a gradient, which stops the run.
-
-    Args:
-        *args (Any): As in :class:`mmdet.models.backbones.MobileNetV2`.
-        **kwargs (Any): Likewise.
+    Arguments are those of :class:`mmdet.models.backbones.MobileNetV2`.
     """
 
     # Names of the stages, in the order in which they run.

@@ -19,15 +19,7 @@ class ChannelsLastDetDataPreprocessor(DetDataPreprocessor):
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Collate, normalise and pad a batch.
-
-        Args:
-            data (dict): ``inputs``, a list of (3, H, W) images, and ``data_samples``.
-            training (bool): Whether batch augmentations apply. Defaults to False.
-
-        Returns:
-            dict: ``inputs`` (B, 3, H', W') float, channels last, and ``data_samples``.
-        """
+        """As in mmdet, with ``inputs`` (B, 3, H, W) channels last."""
         data = super().forward(data, training)
         data['inputs'] = data['inputs'].contiguous(memory_format=torch.channels_last)
         return data

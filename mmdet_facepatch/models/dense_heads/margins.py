@@ -38,19 +38,7 @@ def class_log_odds(logits: Tensor, class_id: int, use_sigmoid: bool) -> Tensor:
 
 
 def class_margins(logits: Tensor, use_sigmoid: bool) -> Tensor:
-    """Log-odds of each foreground class, whichever way scores are made.
-
-    The sigmoid of them is the score, but they keep their resolution where a softmax
-    rounds to 1.0 in float32.
-
-    Args:
-        logits (Tensor): (..., C) float for a sigmoid, (..., C + 1) with the background
-            last for a softmax.
-        use_sigmoid (bool): Scores are a sigmoid per class, not a softmax.
-
-    Returns:
-        Tensor: (..., C) float, unbounded.
-    """
+    """Log-odds (..., C) of each foreground class, see :func:`class_log_odds`."""
     if use_sigmoid:
         return logits
     classes = range(logits.shape[-1] - 1)
@@ -60,24 +48,15 @@ def class_margins(logits: Tensor, use_sigmoid: bool) -> Tensor:
 def flatten_map(level: Tensor, channels: int) -> Tensor:
     """One level's map as rows, cell by cell and anchor by anchor.
 
-    Args:
-        level (Tensor): (..., K * channels, H, W) for K anchors a cell.
-        channels (int): Values of each anchor.
-
-    Returns:
-        Tensor: (..., H * W * K, channels), in the order of mmdet's anchors.
+    (..., K * channels, H, W) for K anchors a cell becomes (..., H * W * K, channels).
     """
     return level.movedim(-3, -1).reshape(*level.shape[:-3], -1, channels)
 
 
 def refuse_custom_cls_channels(head: object) -> None:
-    """Refuse classification losses with an activation of their own.
+    """Raise ValueError for a head whose ``loss_cls`` has its own activation.
 
-    Args:
-        head (object): A built head, with or without ``loss_cls``.
-
-    Raises:
-        ValueError: If ``loss_cls`` is such a loss, e.g. ``SeesawLoss``.
+    Such as ``SeesawLoss``.
     """
     loss = getattr(head, 'loss_cls', None)
     if getattr(loss, 'custom_cls_channels', False):
@@ -96,10 +75,6 @@ class MarginMixin:
 
     Thresholds and NMS work on the scores, as in mmdet. An NMS that lowers
     scores (soft-NMS) leaves the margins alone.
-
-    Args:
-        *args (Any): As in the head.
-        **kwargs (Any): As in the head.
 
     Raises:
         ValueError: For a ``loss_cls`` with class channels of its own.

@@ -92,15 +92,14 @@ class SLNHead(MarginMixin, AnchorHead):
     def _init_layers(self) -> None:
         """Shared convolutions, then one output convolution each."""
         channels = self.in_channels
-        convs = []
+        self.shared_convs = nn.Sequential()
         for _ in range(self.stacked_convs):
-            convs.append(
+            self.shared_convs.append(
                 ConvModule(
                     channels, self.feat_channels, 3, padding=1, norm_cfg=self.norm_cfg
                 )
             )
             channels = self.feat_channels
-        self.shared_convs = nn.Sequential(*convs)
         self.conv_cls = nn.Conv2d(
             channels, self.num_base_priors * self.cls_out_channels, 1
         )
@@ -109,14 +108,9 @@ class SLNHead(MarginMixin, AnchorHead):
         )
 
     def forward_single(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores and deltas of one level.
+        """Class logits and box deltas of a level (B, in_channels, H, W).
 
-        Args:
-            x (Tensor): Feature map, (B, in_channels, H, W).
-
-        Returns:
-            tuple[Tensor, Tensor]: Class logits (B, K * (num_classes + 1), H, W) and box
-            deltas (B, K * 4, H, W) for K anchors a cell.
+        (B, K * (num_classes + 1), H, W) and (B, K * 4, H, W) for K anchors a cell.
         """
         x = self.shared_convs(x)
         return self.conv_cls(x), self.conv_reg(x)
@@ -135,15 +129,7 @@ class SLNHead(MarginMixin, AnchorHead):
     ) -> dict[str, Tensor]:
         """Losses over the sampled anchors of a batch.
 
-        Args:
-            cls_scores (list[Tensor]): Level maps, each (B, K * (num_classes + 1), H,
-                W).
-            bbox_preds (list[Tensor]): Level maps, each (B, K * 4, H, W).
-            batch_gt_instances (list[InstanceData]): Per image ``bboxes`` (G, 4),
-                ``labels`` (G,).
-            batch_img_metas (list[dict]): Per image meta with ``pad_shape``.
-            batch_gt_instances_ignore (list[InstanceData], optional): Per image
-                ``bboxes`` (I, 4), or None. Defaults to None.
+        Arguments are those of :meth:`mmdet.models.AnchorHead.loss_by_feat`.
 
         Returns:
             dict[str, Tensor]: Scalars ``loss_cls_pos``, ``loss_cls_neg``,
@@ -156,8 +142,7 @@ class SLNHead(MarginMixin, AnchorHead):
         logits = self.flat_logits(cls_scores)
         deltas = _flatten(bbox_preds, self.bbox_coder.encode_size)
 
-        pos_logits, neg_logits, pos_labels, pos_deltas = [], [], [], []
-        pos_priors, pos_faces = [], []
+        samples = []
         for i, faces in enumerate(batch_gt_instances):
             ignored = (
                 batch_gt_instances_ignore[i] if batch_gt_instances_ignore else None
@@ -168,19 +153,12 @@ class SLNHead(MarginMixin, AnchorHead):
             assigned = self.assigner.assign(candidates, faces, ignored)
             sampled = self.sampler.sample(assigned, candidates, faces)
             pos, neg = valid[sampled.pos_inds], valid[sampled.neg_inds]
-            pos_logits.append(logits[i, pos])
-            neg_logits.append(logits[i, neg])
-            pos_deltas.append(deltas[i, pos])
-            pos_labels.append(sampled.pos_gt_labels)
-            pos_priors.append(sampled.pos_priors)
-            pos_faces.append(sampled.pos_gt_bboxes)
-
-        losses = self._cls_losses(
-            torch.cat(pos_logits), torch.cat(pos_labels), torch.cat(neg_logits)
-        )
-        losses['loss_bbox'] = self._box_loss(
-            torch.cat(pos_priors), torch.cat(pos_deltas), torch.cat(pos_faces)
-        )
+            classified = logits[i, pos], sampled.pos_gt_labels, logits[i, neg]
+            located = sampled.pos_priors, deltas[i, pos], sampled.pos_gt_bboxes
+            samples.append((*classified, *located))
+        joined = [torch.cat(parts) for parts in zip(*samples, strict=True)]
+        losses = self._cls_losses(*joined[:3])
+        losses['loss_bbox'] = self._box_loss(*joined[3:])
         return losses
 
     def _cls_losses(

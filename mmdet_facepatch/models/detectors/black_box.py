@@ -15,28 +15,13 @@ from torch import Tensor, nn
 
 
 def instances_of(boxes: Tensor, scores: Tensor, **fields: Tensor) -> InstanceData:
-    """Faces as mmdet's instances, all of class 0.
-
-    Args:
-        boxes (Tensor): (N, 4) xyxy, pixels.
-        scores (Tensor): (N,) in [0, 1].
-        **fields (Tensor): Whatever else a detection has, N of each.
-    """
+    """Faces as mmdet's instances, all of class 0."""
     labels = torch.zeros(len(boxes), dtype=torch.long, device=boxes.device)
     return InstanceData(bboxes=boxes, scores=scores, labels=labels, **fields)
 
 
 def cut_at_border(found: InstanceData, height: int, width: int) -> InstanceData:
-    """Boxes cut at the border of the image; what lies outside is left out.
-
-    Args:
-        found (InstanceData): With ``bboxes``, (N, 4) xyxy, pixels.
-        height (int): Of the image, pixels.
-        width (int): Of the image, pixels.
-
-    Returns:
-        InstanceData: The instances of which a part of positive area is inside.
-    """
+    """Boxes cut at the border of the image; what lies outside is left out."""
     limit = found.bboxes.new_tensor([width, height, width, height])
     boxes = torch.minimum(found.bboxes.clamp(min=0), limit)
     inside = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
@@ -90,17 +75,9 @@ class BlackBoxDetector(BaseDetector):
         batch_data_samples: list[DetDataSample],
         rescale: bool = True,
     ) -> list[DetDataSample]:
-        """Faces in each image.
+        """Faces in each of the padded images, (B, 3, H, W) float in [0, 255].
 
-        Args:
-            batch_inputs (Tensor): Padded images, (B, 3, H, W) float in [0, 255].
-            batch_data_samples (list[DetDataSample]): Their samples, with ``img_shape``
-                and, to rescale, ``scale_factor``.
-            rescale (bool): Whether boxes are in pixels of the original image. Defaults
-                to True.
-
-        Returns:
-            list[DetDataSample]: The samples, each with ``pred_instances``.
+        Arguments are those of :meth:`mmdet.models.BaseDetector.predict`.
         """
         for image, sample in zip(batch_inputs, batch_data_samples, strict=True):
             height, width = sample.img_shape[:2]
@@ -115,15 +92,7 @@ class BlackBoxDetector(BaseDetector):
         return batch_data_samples
 
     def select(self, boxes: Tensor, scores: Tensor) -> InstanceData:
-        """What is left after ``test_cfg.score_thr`` and ``test_cfg.nms``.
-
-        Args:
-            boxes (Tensor): (N, 4) xyxy, pixels.
-            scores (Tensor): (N,) in [0, 1].
-
-        Returns:
-            InstanceData: By descending score.
-        """
+        """What ``test_cfg``'s ``score_thr`` and ``nms`` leave, by descending score."""
         above = scores >= self.test_cfg.score_thr
         found = instances_of(boxes[above], scores[above])
         if len(found) == 0:
@@ -134,14 +103,7 @@ class BlackBoxDetector(BaseDetector):
         return instances_of(dets[:, :4], dets[:, 4])
 
     def refuse(self, wanted: str) -> NoReturn:
-        """Say that a black box does not give what was asked for.
-
-        Args:
-            wanted (str): What was asked for.
-
-        Raises:
-            NotImplementedError: Always.
-        """
+        """Raise NotImplementedError for what a black box does not give."""
         raise NotImplementedError(
             f'{type(self).__name__} is a black box: it has no {wanted}. It can be '
             'evaluated, but neither trained nor attacked; optimise the patch on '
@@ -149,19 +111,11 @@ class BlackBoxDetector(BaseDetector):
         )
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: Any) -> NoReturn:
-        """Black boxes have no loss.
-
-        Raises:
-            NotImplementedError: Always.
-        """
+        """Black boxes have no loss."""
         self.refuse('loss')
 
     def extract_feat(self, batch_inputs: Tensor) -> NoReturn:
-        """Black boxes show no features.
-
-        Raises:
-            NotImplementedError: Always.
-        """
+        """Black boxes show no features."""
         self.refuse('features')
 
     def _forward(
@@ -171,16 +125,9 @@ class BlackBoxDetector(BaseDetector):
 
 
 def check_checkpoint(model: nn.Module, checkpoint: str | None, config: str) -> None:
-    """See to it that a detector has its weights from one place.
+    """Raise ValueError if a black box gets weights, or another detector gets none.
 
-    Args:
-        model (nn.Module): A detector, also inside wrappers.
-        checkpoint (str, optional): What is loaded into it, None for nothing.
-        config (str): Where the detector comes from, for the error.
-
-    Raises:
-        ValueError: If a black box, which brings its weights, gets others, or another
-            detector gets none.
+    ``config`` names the detector in the error.
     """
     own = any(isinstance(part, BlackBoxDetector) for part in model.modules())
     if own and checkpoint is not None:

@@ -49,8 +49,7 @@ class CenterFace(OnnxBlackBox):
     Its authors' code resizes an image to multiples of 32 pixels and shifts boxes
     that begin outside of it; here it is padded, and they are cut.
 
-    Args:
-        **kwargs: As in :class:`OnnxBlackBox`.
+    Arguments are those of :class:`OnnxBlackBox`.
     """
 
     source = PackagedFile(
@@ -63,11 +62,7 @@ class CenterFace(OnnxBlackBox):
     outputs = ('537', '538', '539')
 
     def detect(self, image: Tensor) -> InstanceData:
-        """Faces in an image; see :meth:`BlackBoxDetector.detect`.
-
-        Args:
-            image (Tensor): (3, H, W) float RGB in [0, 255].
-        """
+        """Faces in an RGB image; see :meth:`BlackBoxDetector.detect`."""
         heat, sizes, offsets = self.run_network(image, self.outputs)
         return self.select(
             *decode_centerface(

@@ -25,19 +25,21 @@ from .packaged_weights import PackagedFile
 WINDOW, WINDOW_STRIDE = 12, 2
 # Crops that a network sees at a time.
 CHUNK = 512
+# SHA-256 of the weights.
+DIGESTS = dict(
+    pnet='a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f',
+    rnet='bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86',
+    onet='165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d',
+)
 
 
 def pyramid_scales(
     height: int, width: int, min_face_size: float, factor: float
 ) -> list[float]:
-    """Scales at which an image still holds a window, the finest first.
+    """Scales at which an image (pixels) still holds a window, the finest first.
 
-    Args:
-        height (int): Of the image, pixels.
-        width (int): Of the image, pixels.
-        min_face_size (float): Side of the smallest face, which the first scale makes a
-            window, pixels.
-        factor (float): Of one scale to the one before, in (0, 1).
+    The first makes a face of ``min_face_size`` pixels a window; each is ``factor``
+    times the one before.
     """
     scales: list[float] = []
     scale = WINDOW / min_face_size
@@ -50,13 +52,7 @@ def pyramid_scales(
 def read_windows(
     margins: Tensor, offsets: Tensor, scale: float, score_thr: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Windows of P-Net's map whose score reaches a threshold.
-
-    Args:
-        margins (Tensor): Log-odds of a face, (h, w) float.
-        offsets (Tensor): Of the corners in sides of the window, (4, h, w) float.
-        scale (float): Of the image that P-Net has seen.
-        score_thr (float): Least score.
+    """Windows of P-Net's maps (h, w) and (4, h, w) whose score reaches a threshold.
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: Windows (N, 4) xyxy in whole pixels of the
@@ -72,30 +68,16 @@ def read_windows(
 
 
 def refine(boxes: Tensor, offsets: Tensor, extra: float = 1.0) -> Tensor:
-    """Move the corners of boxes.
+    """Move the corners of boxes (N, 4) by offsets in sides of the box.
 
-    Args:
-        boxes (Tensor): (N, 4) xyxy, pixels.
-        offsets (Tensor): Of each corner's coordinates, in sides of the box, (N, 4).
-        extra (float): Added to the sides; 1 where the last pixel belongs to a box.
-            Defaults to 1.0.
-
-    Returns:
-        Tensor: (N, 4) xyxy, pixels.
+    ``extra`` is added to the sides; 1 where the last pixel belongs to a box.
     """
     sides = boxes[:, 2:] - boxes[:, :2] + extra
     return boxes + offsets * sides.repeat(1, 2)
 
 
 def to_squares(boxes: Tensor) -> Tensor:
-    """Squares about the centres of boxes, with the longer side.
-
-    Args:
-        boxes (Tensor): (N, 4) xyxy, pixels.
-
-    Returns:
-        Tensor: (N, 4) xyxy, pixels.
-    """
+    """Squares about the centres of boxes (N, 4), with the longer side."""
     sides = boxes[:, 2:] - boxes[:, :2]
     longer = sides.amax(dim=1, keepdim=True)
     start = boxes[:, :2] + sides / 2 - longer / 2
@@ -103,12 +85,7 @@ def to_squares(boxes: Tensor) -> Tensor:
 
 
 def crop_bounds(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Pixels of an image that boxes cover; they count from 1, ends included.
-
-    Args:
-        boxes (Tensor): (N, 4) xyxy.
-        height (int): Of the image, pixels.
-        width (int): Of the image, pixels.
+    """Pixels of an image that boxes (N, 4) cover; these count from 1, ends included.
 
     Returns:
         Tensor: (N, 4) int64 x1, y1, x2, y2, from 0, ends excluded; of a box outside the
@@ -121,13 +98,7 @@ def crop_bounds(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def suppress_within(boxes: Tensor, scores: Tensor, overlap_thr: float) -> Tensor:
-    """NMS that measures the overlap by the smaller one of two boxes.
-
-    Args:
-        boxes (Tensor): (N, 4) xyxy, pixels, ends included.
-        scores (Tensor): (N,) float.
-        overlap_thr (float): Intersection over the smaller area, above which the box
-            with the lower score goes.
+    """NMS by the intersection over the smaller one of two areas, ends included.
 
     Returns:
         Tensor: Indices of what stays, by descending score.
@@ -168,12 +139,6 @@ def _load(network: CascadeNetwork, source: PackagedFile) -> CascadeNetwork:
     return network
 
 
-def _packaged(name: str, sha256: str) -> PackagedFile:
-    return PackagedFile(
-        'facenet-pytorch', '2.6.0', f'facenet_pytorch/data/{name}', sha256
-    )
-
-
 @MODELS.register_module()
 class MTCNN(BlackBoxDetector):
     """MTCNN (Zhang et al. 2016), trained on WIDER FACE and CelebA.
@@ -199,19 +164,11 @@ class MTCNN(BlackBoxDetector):
         ValueError: If it has other weights than expected.
     """
 
-    sources = (
-        _packaged(
-            'pnet.pt',
-            'a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f',
-        ),
-        _packaged(
-            'rnet.pt',
-            'bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86',
-        ),
-        _packaged(
-            'onet.pt',
-            '165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d',
-        ),
+    sources = tuple(
+        PackagedFile(
+            'facenet-pytorch', '2.6.0', f'facenet_pytorch/data/{name}.pt', sha256
+        )
+        for name, sha256 in DIGESTS.items()
     )
 
     def __init__(self, test_cfg: dict, **kwargs: Any) -> None:
@@ -224,11 +181,7 @@ class MTCNN(BlackBoxDetector):
 
     @torch.no_grad()
     def detect(self, image: Tensor) -> InstanceData:
-        """Faces in an image; see :meth:`BlackBoxDetector.detect`.
-
-        Args:
-            image (Tensor): (3, H, W) float RGB in [0, 255].
-        """
+        """Faces in an RGB image; see :meth:`BlackBoxDetector.detect`."""
         cfg = self.test_cfg
         image = image.to(next(self.parameters()))
         boxes, scores, offsets = self._propose(image)

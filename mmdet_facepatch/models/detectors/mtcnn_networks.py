@@ -41,14 +41,10 @@ class CascadeNetwork(nn.Module):
             self.add_module(name, layer)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-odds of faces and offsets of boxes.
+        """Log-odds of faces (N, ...) and offsets of boxes (N, 4, ...).
 
-        Args:
-            images (Tensor): (N, 3, H, W) float, RGB, ``(value - 127.5) / 128``.
-
-        Returns:
-            tuple[Tensor, Tensor]: (N, ...) and (N, 4, ...) float, with the positions of
-            a convolution behind, where the network is one.
+        For images (N, 3, H, W) RGB, ``(value - 127.5) / 128``; with the positions of a
+        convolution behind, where the network is one.
         """
         features = images
         for name in self.trunk:

@@ -20,8 +20,7 @@ class OnnxBlackBox(BlackBoxDetector):
 
     The file's bytes are a buffer, so that the digest of the detector covers them.
 
-    Args:
-        **kwargs (Any): As in :class:`BlackBoxDetector`.
+    Arguments are those of :class:`BlackBoxDetector`.
 
     Raises:
         ImportError: If the package with the file is not installed.
@@ -46,16 +45,7 @@ class OnnxBlackBox(BlackBoxDetector):
         self._shape: tuple[int, ...] = ()
 
     def run_network(self, image: Tensor, names: Sequence[str]) -> list[Tensor]:
-        """Outputs of the network.
-
-        Args:
-            image (Tensor): (3, H, W) float; padded with zeros at the right and the
-                bottom.
-            names (Sequence[str]): Of the outputs.
-
-        Returns:
-            list[Tensor]: The named outputs, each as the network gives it, float32.
-        """
+        """The named outputs, float32, for an image (3, H, W) padded with zeros."""
         below, right = (-size % self.divisor for size in image.shape[1:])
         padded = functional.pad(image, (0, right, 0, below))[None].float()
         if self._shape != tuple(padded.shape):

@@ -14,9 +14,9 @@ class PackagedFile:
 
     Attributes:
         package (str): Name of the distribution.
-        version (str): Its version that has this very file.
+        version (str): That has this very file.
         name (str): Path of the file in the package's installation.
-        sha256 (str): Digest of the file, 64 hexadecimal digits.
+        sha256 (str): Digest of the file.
     """
 
     package: str

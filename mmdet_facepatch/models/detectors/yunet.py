@@ -49,8 +49,7 @@ class YuNet(OnnxBlackBox):
     those of OpenCV's ``FaceDetectorYN``, but for a cap on their number and for
     its NMS, which rounds boxes to whole pixels.
 
-    Args:
-        **kwargs: As in :class:`OnnxBlackBox`.
+    Arguments are those of :class:`OnnxBlackBox`.
     """
 
     source = PackagedFile(
@@ -61,11 +60,7 @@ class YuNet(OnnxBlackBox):
     )
 
     def detect(self, image: Tensor) -> InstanceData:
-        """Faces in an image; see :meth:`BlackBoxDetector.detect`.
-
-        Args:
-            image (Tensor): (3, H, W) float BGR in [0, 255].
-        """
+        """Faces in a BGR image; see :meth:`BlackBoxDetector.detect`."""
         names = [
             f'{kind}_{stride}' for kind in ('cls', 'obj', 'bbox') for stride in STRIDES
         ]

@@ -21,8 +21,7 @@ def iou_regression_loss(pred: Tensor, target: Tensor, eps: float = 1e-6) -> Tens
         eps (float): Lower bound of the union's area, square pixels. Defaults to 1e-06.
 
     Returns:
-        Tensor: Losses in [0, 1], (N,), before mmdet's ``weighted_loss`` weights and
-        reduces them (``weight``, ``reduction``, ``avg_factor``).
+        Tensor: Losses in [0, 1], (N,), which ``weighted_loss`` weights and reduces.
     """
     ious = bbox_overlaps(pred, target, is_aligned=True, eps=eps)
     return (1 - ious).square()
@@ -58,22 +57,11 @@ class IoURegressionLoss(nn.Module):
         avg_factor: float | None = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """Compute the loss.
+        """As mmdet's losses: a scalar, or (N,) with the reduction 'none'.
 
-        Args:
-            pred (Tensor): Decoded boxes, (N, 4) float xyxy, pixels.
-            target (Tensor): Faces, (N, 4) float xyxy, pixels.
-            weight (Tensor, optional): Weights of the pairs, (N,) or (N, 4), or None.
-                Defaults to None.
-            avg_factor (float, optional): Divisor of the mean in place of N. Defaults to
-                None.
-            reduction_override (str, optional): Reduction in place of the module's own.
-                Defaults to None.
-
-        Returns:
-            Tensor: A scalar, or (N,) with the reduction 'none'.
+        ``pred`` are decoded boxes and ``target`` faces, (N, 4) float xyxy in pixels;
+        ``weight`` is (N,) or (N, 4).
         """
-        reduction = reduction_override or self.reduction
         if pred.numel() == 0:
             # A step without positives is legal; the sum keeps the graph.
             return pred.sum() * 0
@@ -84,7 +72,7 @@ class IoURegressionLoss(nn.Module):
             target,
             weight,
             eps=self.eps,
-            reduction=reduction,
+            reduction=reduction_override or self.reduction,
             avg_factor=avg_factor,
         )
         return self.loss_weight * loss

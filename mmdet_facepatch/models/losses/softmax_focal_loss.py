@@ -27,8 +27,7 @@ def softmax_focal_loss(
             Defaults to 0.25.
 
     Returns:
-        Tensor: Losses, (N,), before mmdet's ``weighted_loss`` weights and reduces them
-        (``weight``, ``reduction``, ``avg_factor``).
+        Tensor: Losses, (N,), which ``weighted_loss`` weights and reduces.
     """
     log_p = pred.log_softmax(dim=1).gather(1, target[:, None]).squeeze(1)
     background = (target == pred.shape[1] - 1).to(log_p.dtype)
@@ -88,20 +87,9 @@ class SoftmaxFocalLoss(nn.Module):
         avg_factor: float | None = None,
         reduction_override: str | None = None,
     ) -> Tensor:
-        """Compute the loss.
+        """As mmdet's losses: a scalar, or (N,) with the reduction 'none'.
 
-        Args:
-            pred (Tensor): Logits, (N, num_classes + 1), background last.
-            target (Tensor): Classes, (N,) int64.
-            weight (Tensor, optional): Weights of the samples, (N,), or None. Defaults
-                to None.
-            avg_factor (float, optional): Divisor of the mean in place of N. Defaults to
-                None.
-            reduction_override (str, optional): Reduction in place of the module's own.
-                Defaults to None.
-
-        Returns:
-            Tensor: A scalar, or (N,) with the reduction 'none'.
+        ``pred`` and ``target`` as in :func:`softmax_focal_loss`; ``weight`` is (N,).
         """
         loss = softmax_focal_loss(
             pred,

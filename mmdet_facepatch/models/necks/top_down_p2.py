@@ -49,14 +49,10 @@ class TopDownP2(BaseModule):
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor]:
-        """Fuse the maps.
-
-        Args:
-            inputs (Sequence[Tensor]): Maps of shape (B, C_i, H_i, W_i), finest first.
+        """Fuse maps (B, C_i, H_i, W_i), finest first.
 
         Returns:
-            tuple[Tensor]: One map of shape (B, out_channels, H_0, W_0), in a tuple, as
-            mmdet's heads expect.
+            tuple[Tensor]: One map (B, out_channels, H_0, W_0).
 
         Raises:
             ValueError: If the number of maps is not that of ``in_channels``.

@@ -14,14 +14,9 @@ from .overlaps import best_overlaps, best_priors
 
 
 def scale_groups(priors: Tensor, scales: Sequence[float]) -> Tensor:
-    """Group of each prior: the scale nearest to ``sqrt(area)`` in octaves.
+    """Index (A,) of the scale nearest to ``sqrt(area)`` of each prior, in octaves.
 
-    Args:
-        priors (Tensor): (A, 4) float xyxy, pixels.
-        scales (Sequence[float]): Sides of the anchor scales, pixels, all positive.
-
-    Returns:
-        Tensor: Index into ``scales``, (A,) int64.
+    Priors are (A, 4) xyxy, scales positive sides, all in pixels.
     """
     wh = (priors[:, 2:] - priors[:, :2]).clamp(min=1e-6)
     octave = wh.log2().mean(dim=1)
@@ -51,13 +46,8 @@ def group_sample(
     ``num_per_group``: where positives are too few, there are more negatives.
     A group that has fewer candidates than that contributes all it has.
 
-    Args:
-        gt_inds (Tensor): mmdet's assignment, (A,) int64: -1 ignored, 0 negative, 1 +
-            index of the face for positives.
-        groups (Tensor): Group of each prior, (A,) int64 in [0, num_groups).
-        num_groups (int): Number of groups.
-        num_per_group (int): Samples that each group contributes.
-        pos_fraction (float): Share of positives in a group, 0.25 for 1 : 3.
+    ``gt_inds`` (A,) is mmdet's assignment: -1 ignored, 0 negative, 1 + index of the
+    face for positives; ``groups`` (A,) has the group of each prior.
 
     Returns:
         Tensor: A copy of ``gt_inds`` with -1 for everything that was not sampled.
@@ -155,13 +145,7 @@ class GroupSamplingAssigner(BaseAssigner):
         faces: Tensor,
         ignored: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Steps 1 to 4, without randomness.
-
-        Args:
-            priors (Tensor): (A, 4) float xyxy, pixels.
-            faces (Tensor): (G, 4) float xyxy, pixels.
-            ignored (Tensor, optional): Boxes that are neither face nor background, (I,
-                4). Defaults to None.
+        """Steps 1 to 4, without randomness, on xyxy boxes in pixels.
 
         Returns:
             tuple[Tensor, Tensor]: ``gt_inds`` (A,) int64 as in mmdet, and the best IoU
@@ -193,17 +177,9 @@ class GroupSamplingAssigner(BaseAssigner):
         gt_instances_ignore: InstanceData | None = None,
         **kwargs,
     ) -> AssignResult:
-        """Match and sample the priors of one image.
+        """Match and sample the priors of one image; arguments are mmdet's.
 
-        Args:
-            pred_instances (InstanceData): With ``priors`` (A, 4) float xyxy, pixels.
-            gt_instances (InstanceData): With ``bboxes`` (G, 4) and ``labels`` (G,).
-            gt_instances_ignore (InstanceData, optional): With ``bboxes`` (I, 4), or
-                None. Defaults to None.
-
-        Returns:
-            AssignResult: mmdet's result: ``gt_inds`` -1 for unsampled and ignored
-            priors.
+        ``gt_inds`` is -1 for unsampled and ignored priors.
         """
         priors = pred_instances.priors
         faces = gt_instances.bboxes

@@ -7,7 +7,7 @@ these pairs alone. The results are those of the whole matrix, to the last bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -29,34 +29,25 @@ SLACK = 1e-5
 
 @dataclass(frozen=True)
 class _SizeClass:
-    """Priors whose longer sides are within a factor of two.
+    """Priors whose longer sides are within a factor of two."""
 
-    Attributes:
-        code (int): What precedes the tile in a key.
-        tile (float): Side of the tiles, pixels.
-        low, high (Tensor): Smallest and largest (width, height), (2,) float64.
-    """
-
+    # What precedes the tile in a key.
     code: int
+    # Side of the tiles, pixels.
     tile: float
+    # Smallest and largest (width, height), (2,) float64.
     low: Tensor
     high: Tensor
 
 
 @dataclass(frozen=True)
 class _TileIndex:
-    """Priors in the order of their keys: size class, tile row, tile column.
+    """Priors in the order of their keys: size class, tile row, tile column."""
 
-    Attributes:
-        order (Tensor): Index of the prior at each place, (A,) int64.
-        keys (Tensor): Its key, (A,) int64, ascending.
-        origin (Tensor): Upper left corner of all tiles, (2,) float64 xy.
-        columns, rows (int): Number of tiles in a row of keys, and of rows.
-        classes (list[_SizeClass]): Those that have priors.
-    """
-
+    # Index of the prior at each place, and its key, (A,) int64.
     order: Tensor
     keys: Tensor
+    # Upper left corner of all tiles, (2,) float64 xy.
     origin: Tensor
     columns: int
     rows: int
@@ -106,13 +97,8 @@ def _reach(sides: Tensor, low: Tensor, high: Tensor, above: float) -> Tensor:
     most ``(w + v) / 2 - t max(w, v)`` apart, which grows with v up to v = w, and
     beyond as long as t < 1/2. Likewise for heights.
 
-    Args:
-        sides (Tensor): (G, 2) float64 widths and heights of boxes.
-        low, high (Tensor): Smallest and largest width and height of priors, (2,).
-        above (float): The bound t, in [0, 1).
-
-    Returns:
-        Tensor: (G, 2) float64, pixels; negative where no prior can reach the IoU.
+    For (G, 2) sides of boxes, (2,) smallest and largest sides of priors; (G, 2),
+    negative where no prior can reach the IoU.
     """
     fit = (above * sides <= high) & (above * low <= sides)
     widest = torch.minimum(high, sides / above) if above else high.expand_as(sides)
@@ -125,11 +111,9 @@ def _reach(sides: Tensor, low: Tensor, high: Tensor, above: float) -> Tensor:
 def _stretches(
     index: _TileIndex, boxes: Tensor, above: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Stretches of the sorted priors that may overlap each box.
+    """Stretches (S,) of the sorted priors that may overlap each box.
 
-    Returns:
-        tuple[Tensor, Tensor, Tensor]: Box (S,), ascending; first place in the order
-        (S,); length (S,); int64.
+    Their boxes, ascending, first places in the order and lengths.
     """
     centers, sides = _centers_and_sides(boxes)
     found = []
@@ -190,15 +174,25 @@ def near_pairs(
         yield index.order[place], box[part][which]
 
 
-def _keep_best(
-    best: Tensor, index: Tensor, overlaps: Tensor, own: Tensor, other: Tensor
+def _best_partners(
+    owners: Tensor,
+    partners: Tensor,
+    pairs: Iterable[tuple[Tensor, Tensor]],
+    mode: str = 'iou',
 ) -> tuple[Tensor, Tensor]:
-    """Update the best overlap and its partner, the lowest partner on ties."""
-    new = best.scatter_reduce(0, own, overlaps, 'amax')
-    wins = (overlaps == new[own]) & (overlaps > best[own])
-    first = torch.full_like(index, torch.iinfo(index.dtype).max)
-    first.scatter_reduce_(0, own[wins], other[wins], 'amin')
-    return new, torch.where(new > best, first, index)
+    """Best overlap of each owner and its partner, the lowest on ties."""
+    dtype = torch.promote_types(owners.dtype, partners.dtype)
+    best = owners.new_zeros(len(owners), dtype=dtype)
+    index = torch.full_like(best, 0 if len(partners) else -1, dtype=torch.long)
+    for own, other in pairs:
+        overlaps = bbox_overlaps(owners[own], partners[other], mode, is_aligned=True)
+        new = best.scatter_reduce(0, own, overlaps, 'amax')
+        wins = overlaps == new[own]
+        # Where nothing was better the partner so far may still be the lowest.
+        index = index.masked_fill(new > best, torch.iinfo(index.dtype).max)
+        index.scatter_reduce_(0, own[wins], other[wins], 'amin')
+        best = new
+    return best, index
 
 
 @torch.no_grad()
@@ -229,40 +223,20 @@ def best_overlaps(
         and the index of the box that has it, (A,) int64, the first on ties, -1 without
         boxes.
     """
-    best = priors.new_zeros(
-        len(priors), dtype=torch.promote_types(priors.dtype, boxes.dtype)
-    )
-    index = torch.full_like(best, 0 if len(boxes) else -1, dtype=torch.long)
     bound = above if mode == 'iou' else 0.0
-    for prior, box in near_pairs(priors, boxes, bound, max_pairs):
-        overlaps = bbox_overlaps(priors[prior], boxes[box], mode, is_aligned=True)
-        best, index = _keep_best(best, index, overlaps, prior, box)
-    return best, index
+    pairs = near_pairs(priors, boxes, bound, max_pairs)
+    return _best_partners(priors, boxes, pairs, mode)
 
 
 @torch.no_grad()
 def best_priors(
-    priors: Tensor,
-    boxes: Tensor,
-    max_pairs: int = MAX_PAIRS,
+    priors: Tensor, boxes: Tensor, max_pairs: int = MAX_PAIRS
 ) -> tuple[Tensor, Tensor]:
     """Prior that overlaps each box most: :func:`best_overlaps` turned round.
-
-    Args:
-        priors (Tensor): (A, 4) float xyxy, pixels.
-        boxes (Tensor): (G, 4) float xyxy, pixels.
-        max_pairs (int): About how many pairs are computed at one time. Defaults to
-            MAX_PAIRS.
 
     Returns:
         tuple[Tensor, Tensor]: Best IoU (G,) float in [0, 1] and index of the prior (G,)
         int64, the first on ties, -1 without priors.
     """
-    best = boxes.new_zeros(
-        len(boxes), dtype=torch.promote_types(priors.dtype, boxes.dtype)
-    )
-    index = torch.full_like(best, 0 if len(priors) else -1, dtype=torch.long)
-    for prior, box in near_pairs(priors, boxes, max_pairs=max_pairs):
-        overlaps = bbox_overlaps(boxes[box], priors[prior], is_aligned=True)
-        best, index = _keep_best(best, index, overlaps, box, prior)
-    return best, index
+    pairs = near_pairs(priors, boxes, max_pairs=max_pairs)
+    return _best_partners(boxes, priors, ((box, prior) for prior, box in pairs))

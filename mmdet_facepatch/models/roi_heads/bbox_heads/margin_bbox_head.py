@@ -22,10 +22,6 @@ class Shared2FCMarginBBoxHead(Shared2FCBBoxHead):
     background and classes. Thresholds and NMS work on the scores, and an NMS that
     lowers scores (soft-NMS) leaves the margins alone.
 
-    Args:
-        *args (Any): As in :class:`mmdet.models.Shared2FCBBoxHead`.
-        **kwargs (Any): As there.
-
     Raises:
         ValueError: For a ``loss_cls`` with class channels of its own.
     """

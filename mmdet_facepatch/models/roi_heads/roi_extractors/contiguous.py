@@ -30,18 +30,7 @@ class ContiguousSingleRoIExtractor(SingleRoIExtractor):
         rois: Tensor,
         roi_scale_factor: float | None = None,
     ) -> Tensor:
-        """Pool the features of regions.
-
-        Args:
-            feats (Sequence[Tensor]): Level maps, each (B, C, H_l, W_l) float, in any
-                memory format.
-            rois (Tensor): (n, 5) float: image of the batch, then xyxy in pixels.
-            roi_scale_factor (float, optional): Factor on the regions' sides, or None.
-                Defaults to None.
-
-        Returns:
-            Tensor: (n, C, output height, output width) float, float32 under AMP.
-        """
+        """As in mmdet, but float32 under AMP."""
         contiguous = tuple(
             (level.float() if level.dtype in HALF else level).contiguous()
             for level in feats
