@@ -1,7 +1,12 @@
 """Loops, hooks and the reading of configs."""
 
 from .attack_history import load_attack_history
-from .checkpoints import AtomicLocalBackend, damage_of, find_intact_checkpoint
+from .checkpoints import (
+    AtomicLocalBackend,
+    damage_of,
+    find_intact_checkpoint,
+    has_checkpoint,
+)
 from .config import (
     add_common_arguments,
     data_config,
@@ -65,6 +70,7 @@ __all__ = [
     'find_intact_checkpoint',
     'load_attack_history',
     'find_paste_transform',
+    'has_checkpoint',
     'load_config',
     'report_on',
     'set_report_option',

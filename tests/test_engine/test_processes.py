@@ -215,7 +215,6 @@ def test_killed_process_ends_the_run_which_resumes(patches, uneven, dist_run, tm
         '--no-report',
         '--work-dir',
         tmp_path / 'run',
-        '--resume',
     )
     done = dist_run(*arguments, PYTHONPATH=str(tmp_path))
     assert done.returncode != 0
@@ -225,7 +224,7 @@ def test_killed_process_ends_the_run_which_resumes(patches, uneven, dist_run, tm
     assert took < 90
     assert 'SIGKILL' in done.stderr or 'exitcode  : -9' in done.stderr
     assert not (tmp_path / 'run' / 'patch.npy').exists()
-    done = dist_run(*arguments, PYTHONPATH=str(tmp_path))
+    done = dist_run(*arguments, '--resume', PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert 'resumed epoch: 2' in done.stdout + done.stderr
     assert torch.equal(
