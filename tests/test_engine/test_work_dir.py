@@ -276,13 +276,13 @@ class TestResume:
 
     def test_what_does_not_is_not(self, cfg):
         other = self.resumed(cfg)
-        other.merge_from_dict({key: 7 for key in MAY_DIFFER})
+        other.merge_from_dict(dict.fromkeys(MAY_DIFFER, 7))
         other.custom_hooks = [dict(type='ReportHook')]
         with warnings.catch_warnings():
             warnings.simplefilter('error')
             run(other)
         # The record still says what it began from, which resuming does not use.
-        cfg.merge_from_dict({key: 8 for key in MAY_DIFFER})
+        cfg.merge_from_dict(dict.fromkeys(MAY_DIFFER, 8))
         run(cfg)
 
     def test_checkpoint_of_another_work_dir(self, cfg, tmp_path):
