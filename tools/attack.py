@@ -19,6 +19,7 @@ from mmdet_facepatch.engine import (
     data_config,
     load_config,
     report_on,
+    run_tool,
     set_report_option,
 )
 from mmdet_facepatch.utils.memory import keep_freed_memory
@@ -100,4 +101,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -39,6 +39,7 @@ from .loops import (
     find_paste_transform,
 )
 from .report import write_report
+from .tool import add_debug_argument, run_tool
 from .work_dir import WorkDirError, claim_work_dir
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     'UnreadableImagesHook',
     'WorkDirError',
     'add_common_arguments',
+    'add_debug_argument',
     'build_runner',
     'claim_work_dir',
     'current_condition',
@@ -73,6 +75,7 @@ __all__ = [
     'has_checkpoint',
     'load_config',
     'report_on',
+    'run_tool',
     'set_report_option',
     'write_report',
 ]

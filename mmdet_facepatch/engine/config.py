@@ -14,6 +14,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.runner import Runner
 
 from ..utils.safe_loading import enable_safe_loading
+from .tool import add_debug_argument
 
 # Lets configs inherit from this package's, wherever it is installed, as from mmdet's:
 # _base_ = 'mmdet_facepatch::attack/patch_iou.py'. MMEngine wants a folder in the path,
@@ -29,8 +30,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
     Args:
         parser (argparse.ArgumentParser): Gets ``--work-dir``, ``--overwrite``,
-            ``--cfg-options``, ``--launcher`` and the rank that some launchers pass.
+            ``--cfg-options``, ``--debug``, ``--launcher`` and the rank that some
+            launchers pass.
     """
+    add_debug_argument(parser)
     parser.add_argument('--work-dir', help='folder for everything that is written')
     parser.add_argument(
         '--overwrite',

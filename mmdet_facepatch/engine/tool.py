@@ -13,8 +13,6 @@ from types import FrameType, TracebackType
 import mmengine.config
 import mmengine.registry
 
-from .work_dir import Interrupted
-
 PACKAGE = Path(__file__).resolve().parents[1]
 # What mmengine raises where a config or a name in it is wrong.
 CONFIG_CODE = tuple(
@@ -62,7 +60,8 @@ def run_tool(main: Callable[[], object]) -> None:
         if debug:
             raise
         hint = error.args[0] if error.args else 'the same command starts anew'
-        print(f'\nInterrupted: {hint}', file=sys.stderr, flush=True)
+        if hint:
+            print(f'\nInterrupted: {hint}', file=sys.stderr, flush=True)
         raise SystemExit(STATUS_INTERRUPTED) from None
     except Exception as error:
         message = None if debug else known_message(error, main.__code__.co_filename)
@@ -90,8 +89,9 @@ def known_message(error: BaseException, tool: str) -> str | None:
         if _is_known(cause, tool):
             text = _WRAPPED.sub('', text)
         elif _WORKER.match(text) and _known_in_worker(text, tool):
-            text = text.rstrip().rpartition(_last_frame(text))[2]
-            text = text.partition(': ')[2]
+            text = text.rpartition(_last_frame(text))[2]
+            lines = [line for line in text.split('\n') if not line.startswith(' ')]
+            text = ' '.join(lines).partition(': ')[2]
         else:
             continue
         return ' '.join(line.strip() for line in text.split('\n') if line.strip())

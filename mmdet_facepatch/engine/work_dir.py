@@ -106,8 +106,8 @@ def claim_work_dir(
             config, or cannot be written; the last also later, when the disk is full.
     """
     folder = Path(cfg.work_dir)
-    with _clear_errors(folder):
-        if int(os.environ.get(RANKS.get(cfg.get('launcher', 'none'), ''), 0)):
+    with _clear_errors(folder), _tell_interrupted(cfg, purposes):
+        if not is_first_process(cfg):
             yield
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -324,6 +324,33 @@ class _Record:
             f'work dir {self.folder} holds results {reason}: {", ".join(found)}. '
             f'{remedy}'
         )
+
+
+def is_first_process(cfg: Config) -> bool:
+    """Whether a launcher started this process first, or none did."""
+    rank = RANKS.get(cfg.get('launcher', 'none'), '')
+    return not int(os.environ.get(rank, 0))
+
+
+@contextlib.contextmanager
+def _tell_interrupted(cfg: Config, purposes: Sequence[str]) -> Iterator[None]:
+    """Let an interrupt (Ctrl-C) say how to go on; once, and not in each process."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        first = is_first_process(cfg)
+        error.args = (_how_to_go_on(Path(cfg.work_dir), purposes) if first else '',)
+        raise
+
+
+def _how_to_go_on(folder: Path, purposes: Sequence[str]) -> str:
+    if 'train' not in purposes:
+        return 'no report was written; the same command makes it'
+    if has_checkpoint(folder):
+        return f'nothing in {folder} is lost; the same command with --resume goes on'
+    left = any(True for name in RESULTS['train'] for _ in folder.glob(name))
+    option = ' with --overwrite' if left else ''
+    return f'{folder} has no checkpoint yet; the same command{option} starts anew'
 
 
 @contextlib.contextmanager
