@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import copy
-import difflib
-import inspect
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
-from mmengine.runner import Runner
 
 from ..utils.safe_loading import enable_safe_loading
+from .config_check import BUILT_KEYS, check_config, did_you_mean, find_builders
 from .tool import add_debug_argument
 
 # Lets configs inherit from this package's, wherever it is installed, as from mmdet's:
@@ -21,8 +20,12 @@ from .tool import add_debug_argument
 # so a config at the top is mmdet_facepatch::attack/../NAME.py.
 MODULE2PACKAGE.setdefault('mmdet_facepatch', 'mmdet_facepatch')
 
-# Keys that tools read besides those of Runner.
-TOOL_KEYS = {'tta_model', 'tta_pipeline'}
+# Dicts whose keys are names that users give.
+FREE_NAMES = ('conditions', 'custom_keys', 'default_hooks', 'metainfo')
+# How alike a key is to one beside it of which it is a misspelling: bias_lr_mult is not,
+# of bias_decay_mult.
+SIMILAR_SIBLING = 0.85
+DIGITS = '0123456789_'
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,16 +83,48 @@ def enable_safeguards(cfg: Config | None = None) -> None:
 
 
 def _check_keys(cfg: Config, options: dict) -> None:
-    """A misspelt key on the command line must not pass in silence."""
-    known = set(cfg) | set(inspect.signature(Runner.__init__).parameters) | TOOL_KEYS
+    """A misspelt key on the command line must not pass in silence.
+
+    Args:
+        cfg (Config): Before the options are merged.
+        options (dict): Values by dotted key.
+
+    Raises:
+        KeyError: If a first part is no key of a config, or a later one is nearly one
+            of those beside it. Dicts with a known ``type`` are left to
+            :func:`~mmdet_facepatch.engine.config_check.check_config`.
+    """
+    known = set(cfg) | BUILT_KEYS
     for key in options:
-        top = key.split('.')[0]
+        top, *below = key.split('.')
         if top not in known:
-            close = difflib.get_close_matches(top, known, n=1)
-            hint = f'; did you mean {close[0]!r}?' if close else ''
+            close = did_you_mean(top, known)
+            hint = f'; did you mean {close!r}?' if close else ''
             raise KeyError(
                 f'--cfg-options {key}: {top!r} is no key of {cfg.filename}{hint}'
             )
+        parent, path = cfg.get(top), top
+        for part in below:
+            if isinstance(parent, (list, tuple)) and part.isdigit():
+                parent = parent[int(part)] if int(part) < len(parent) else None
+            elif not isinstance(parent, Mapping):
+                break
+            elif (
+                part in parent
+                or path.endswith(FREE_NAMES)
+                or find_builders(parent.get('type'))
+            ):
+                parent = parent.get(part)
+            else:
+                close = did_you_mean(part, parent, SIMILAR_SIBLING)
+                # grey2 beside grey is one more.
+                if close and close.rstrip(DIGITS) != part.rstrip(DIGITS):
+                    raise KeyError(
+                        f'--cfg-options {key}: {path} has no {part!r}; did you mean '
+                        f'{close!r}?'
+                    )
+                break
+            path = f'{path}.{part}'
 
 
 def load_config(
@@ -124,7 +159,8 @@ def load_config(
 
     Raises:
         FileNotFoundError: If there is no such config.
-        KeyError: If an option's first key is unknown.
+        KeyError: If a key of an option, or of a dict with a ``type``, or a type is
+            misspelt.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {path} does not exist')
@@ -135,6 +171,7 @@ def load_config(
     if options:
         _check_keys(cfg, options)
         cfg.merge_from_dict(options)
+    check_config(cfg)
     # Configs of other projects do not name the hook.
     enable_safeguards(cfg)
     # mmengine takes MPI's for the GPU, but this one for the device of the model.

@@ -140,7 +140,7 @@ class TestAttack:
     @pytest.mark.slow
     def test_results_of_another_run_are_kept(self, detector, tmp_path):
         run_attack(detector, tmp_path, epochs=1)
-        with pytest.raises(WorkDirError, match='holds results of another run'):
+        with pytest.raises(WorkDirError, match='holds results of another config'):
             run_attack(detector, tmp_path, epochs=1, seed=1)
         run_attack(detector, tmp_path, epochs=1, seed=1, overwrite=True)
 

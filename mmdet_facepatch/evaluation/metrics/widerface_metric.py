@@ -78,6 +78,8 @@ class WiderFaceMetric(CalibratedMetric):
     """
 
     default_prefix = 'face'
+    # What takes **settings, for the check of configs.
+    kwargs_of = EvaluationSettings
 
     def __init__(
         self,
