@@ -85,6 +85,7 @@ def main() -> None:
         resume=args.resume,
         amp=args.amp,
         overlay=overlay,
+        overlay_name=f'--data {args.data}',
     )
     if args.report_only is not None and args.resume is None:
         report_on(cfg, args.report_only or None)

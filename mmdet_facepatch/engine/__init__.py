@@ -9,10 +9,12 @@ from .checkpoints import (
 )
 from .config import (
     add_common_arguments,
+    check_data_config,
     data_config,
     draw_detections,
     enable_safeguards,
     load_config,
+    read_config,
     report_on,
     set_report_option,
 )
@@ -63,6 +65,7 @@ __all__ = [
     'add_common_arguments',
     'add_debug_argument',
     'build_runner',
+    'check_data_config',
     'claim_work_dir',
     'current_condition',
     'damage_of',
@@ -74,6 +77,7 @@ __all__ = [
     'find_paste_transform',
     'has_checkpoint',
     'load_config',
+    'read_config',
     'report_on',
     'run_tool',
     'set_report_option',

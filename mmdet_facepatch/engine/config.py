@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
@@ -13,13 +13,17 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from ..utils.safe_loading import enable_safe_loading
 from .config_check import BUILT_KEYS, check_config, did_you_mean, find_builders
+from .config_differences import config_differences, short_text
 from .tool import add_debug_argument
+from .work_dir import is_first_process
 
 # Lets configs inherit from this package's, wherever it is installed, as from mmdet's:
 # _base_ = 'mmdet_facepatch::attack/patch_iou.py'. MMEngine wants a folder in the path,
 # so a config at the top is mmdet_facepatch::attack/../NAME.py.
 MODULE2PACKAGE.setdefault('mmdet_facepatch', 'mmdet_facepatch')
 
+# How the keys of a data config end that are its purpose.
+DATA_KEYS = ('_dataloader', '_evaluator', '_pipeline')
 # Dicts whose keys are names that users give.
 FREE_NAMES = ('conditions', 'custom_keys', 'default_hooks', 'metainfo')
 # How alike a key is to one beside it of which it is a misspelling: bias_lr_mult is not,
@@ -127,6 +131,67 @@ def _check_keys(cfg: Config, options: dict) -> None:
             path = f'{path}.{part}'
 
 
+def read_config(path: str | Path) -> Config:
+    """Read a config file.
+
+    Raises:
+        KeyError: If two files that it inherits from have the same key; says what to do
+            about attack and data.
+    """
+    try:
+        return Config.fromfile(str(path))
+    except KeyError as error:
+        if 'Duplicate key is not allowed' not in str(error):
+            raise
+        raise KeyError(
+            f'{path}: {error.args[0]}. An attack and its data have keys in common: '
+            'inherit from the attack alone and give the data by --data, or start from '
+            'configs/attack/custom.py'
+        ) from error
+
+
+def _tell_replaced(cfg: Config, overlay: Config, name: str) -> None:
+    """Print what a data config sets besides data, where the config has other values."""
+    if not is_first_process(cfg):
+        return
+    shared = {
+        key: value
+        for key, value in overlay.items()
+        if key in BUILT_KEYS and key in cfg and not key.endswith(DATA_KEYS)
+    }
+    found = config_differences({key: cfg[key] for key in shared}, shared)
+    sets = [
+        f'{one.key} = {short_text(one.new)} (was {short_text(one.old)})'
+        for one in found
+    ]
+    if sets:
+        print(f'{name} sets {", ".join(sets)}', flush=True)
+
+
+def check_data_config(cfg: Config, loaders: Sequence[str], name: str) -> None:
+    """See that a config is one of data.
+
+    Args:
+        cfg (Config): It.
+        loaders (Sequence[str]): Dataloaders of which it must have one.
+        name (str): What it is called in an error.
+
+    Raises:
+        ValueError: If it has a model, or no such dataloader.
+    """
+    if 'model' in cfg:
+        raise ValueError(
+            f'{name} is the config of a detector or an attack, since it has a model; '
+            'give a data config (as those in configs/attack/data), or the config of a '
+            'data set'
+        )
+    if not any(cfg.get(key) for key in loaders):
+        raise ValueError(
+            f'{name} has no {" and no ".join(loaders)}, and is no config of a data '
+            'set, which has a type'
+        )
+
+
 def load_config(
     path: str,
     options: dict | None = None,
@@ -136,6 +201,7 @@ def load_config(
     resume: str | None = None,
     amp: bool = False,
     overlay: Config | None = None,
+    overlay_name: str | None = None,
 ) -> Config:
     """Read a config and apply a tool's arguments to it.
 
@@ -153,6 +219,8 @@ def load_config(
         amp (bool): Use automatic mixed precision. Defaults to False.
         overlay (Config, optional): Config whose keys replace the config's, before
             ``options``. Defaults to None.
+        overlay_name (str, optional): Option that gave the overlay, as ``'--data X'``:
+            what it sets besides data is printed in its name. Defaults to None.
 
     Returns:
         Config: The config, ready for ``Runner.from_cfg``.
@@ -164,7 +232,10 @@ def load_config(
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'config {path} does not exist')
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
+    if overlay is not None and overlay_name is not None:
+        cfg.launcher = launcher
+        _tell_replaced(cfg, overlay, overlay_name)
     for key, value in (overlay or {}).items():
         # A copy: the overlay may serve several configs, which are changed later.
         cfg[key] = copy.deepcopy(value)
@@ -282,6 +353,7 @@ def data_config(name: str, configs: str | Path) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
+        ValueError: If it is the config of a detector or attack, or has no dataloader.
     """
     folder = Path(configs) / 'attack' / 'data'
     names = dict(subset='widerface_subset')
@@ -293,4 +365,6 @@ def data_config(name: str, configs: str | Path) -> Config:
         raise FileNotFoundError(
             f'--data {name}: neither a config file nor one of {known}'
         )
-    return Config.fromfile(str(path))
+    cfg = read_config(path)
+    check_data_config(cfg, ('train_dataloader', 'test_dataloader'), f'--data {name}')
+    return cfg

@@ -299,7 +299,7 @@ class TestUnfitArguments:
             ('*', [[], [[96, 5, 99, 9]]], ValueError, 'lies outside'),
             ([np.zeros((4, 4, 3))], [[]], ValueError, 'image 0 is .* float64'),
             ([np.zeros((4, 4), np.uint8)], [[]], ValueError, r'is \(4, 4\) uint8'),
-            (dict(model={}), None, ValueError, 'the config of a model'),
+            (dict(model={}), None, ValueError, 'of a detector or an attack'),
             (dict(a=1), None, ValueError, 'no test_dataloader'),
         ],
     )
