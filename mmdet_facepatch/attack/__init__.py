@@ -3,7 +3,12 @@
 from .attacker import PatchAttacker, attacker_of, find_attacker
 from .candidates import Candidates
 from .compositor import PatchCompositor, paste_patch
-from .frozen_detector import build_frozen_detector, detector_digest, merge_batch_norms
+from .frozen_detector import (
+    build_frozen_detector,
+    detector_digest,
+    merge_batch_norms,
+    read_detector_config,
+)
 from .losses import (
     AdversarialLoss,
     FocalAdversarialLoss,
@@ -60,6 +65,7 @@ __all__ = [
     'merge_batch_norms',
     'paste_patch',
     'patch_boxes',
+    'read_detector_config',
     'register_reader',
     'remaining_boxes',
     'save_patch',

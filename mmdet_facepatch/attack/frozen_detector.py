@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
+import importlib.util
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -151,13 +153,62 @@ def _load_whole(detector: nn.Module, checkpoint: str, config: str) -> None:
     )
 
 
+def read_detector_config(config: str) -> Config:
+    """Read the config of a detector.
+
+    Args:
+        config (str): Path, or ``PACKAGE::PATH`` of a config that an installed package
+            brings, as ``mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py``.
+
+    Returns:
+        Config: With ``model``.
+
+    Raises:
+        FileNotFoundError: If there is no such config or package; names those with
+            nearly this name.
+        ValueError: If it has no model.
+    """
+    package, separator, inside = config.rpartition('::')
+    root = _config_folder(package) if separator else Path(config).parent
+    path = root / inside if separator else Path(config)
+    if not path.is_file():
+        files = root.rglob('*.py') if separator else root.glob('*.py')
+        known = [file.relative_to(root).as_posix() for file in files]
+        name = path.relative_to(root).as_posix()
+        near = difflib.get_close_matches(name, known, NAMED_KEYS)
+        named = [f'{package}::{x}' if separator else f'{root / x}' for x in near]
+        hint = f'did you mean {" or ".join(named)}?'
+        raise FileNotFoundError(
+            f'detector config {config} does not exist; '
+            + (hint if near else 'give the path of an mmdet config, or mmdet::PATH')
+        )
+    cfg = Config.fromfile(str(path))
+    if 'model' not in cfg:
+        raise ValueError(f'detector config {config} has no model')
+    return cfg
+
+
+def _config_folder(package: str) -> Path:
+    """Folder of the configs that a package brings, as MMEngine finds them."""
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    for location in found.submodule_search_locations or () if found else ():
+        folder = Path(location) / '.mim' / 'configs'
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f'there are no configs of a package {package!r}; PACKAGE::PATH names one of an '
+        'installed package, as mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'
+    )
+
+
 def build_frozen_detector(
     config: str, checkpoint: str | None = None, merge_norms: bool = True
 ) -> nn.Module:
     """Build a detector from its config and checkpoint, and freeze it.
 
     Args:
-        config (str): Path of an mmdet config; its ``model`` is built.
+        config (str): Of mmdet, see :func:`read_detector_config`; its ``model`` is
+            built.
         checkpoint (str, optional): Path, URL, or a registered scheme as
             ``facepatch://NAME``; None for a black box, which has weights of its own.
             Defaults to None.
@@ -173,14 +224,7 @@ def build_frozen_detector(
         ValueError: If the config has no model, or the checkpoint does not fit it, is
             missing or not applicable, or a module of the detector stays in train mode.
     """
-    if not Path(config).is_file():
-        raise FileNotFoundError(
-            f'detector config {config} does not exist; give the path of an mmdet '
-            'config as detector.config'
-        )
-    cfg = Config.fromfile(config)
-    if 'model' not in cfg:
-        raise ValueError(f'detector config {config} has no model')
+    cfg = read_detector_config(config)
     # Outside a runner nothing else says in whose names the config is written. What an
     # init_cfg names is not loaded: that is for init_weights().
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):

@@ -252,7 +252,7 @@ def arguments_of(builder: Callable[..., Any]) -> frozenset[str] | None:
             # Something else is done with them.
             taker = getattr(builder, 'kwargs_of', None)
             further = None if taker is None else arguments_of(taker)
-            return None if further is None else (known | further) - {'self'}
+            return None if further is None else (further | known) - {'self'}
         if after != owner.__name__:
             # super(Base, self) passes Base by.
             del owners[: remaining.index(after) + 1]
