@@ -34,7 +34,11 @@ import mmdet_facepatch  # noqa: E402, F401  checks the stack before anything nee
 import torch
 from mmdet.utils import register_all_modules
 
-from mmdet_facepatch.engine import find_intact_checkpoint, load_config
+from mmdet_facepatch.engine import (
+    find_intact_checkpoint,
+    has_checkpoint,
+    load_config,
+)
 from mmdet_facepatch.utils.safe_loading import SafeCheckpointLoader
 from mmdet_facepatch.utils.tables import markdown_table
 
@@ -131,7 +135,9 @@ def kill_at_event(event: str, ending: str, count: int, delay: float) -> None:
 def start(config: Path, work_dir: Path, log: Path, plan: Plan | None) -> int:
     """Run a tool in a process of its own; returns its id."""
     attack = 'Patch' in load_config(str(config)).model.type
-    arguments = [str(config), '--work-dir', str(work_dir), '--resume']
+    # What a run killed before its first checkpoint left is replaced.
+    going_on = '--resume' if has_checkpoint(work_dir) else '--overwrite'
+    arguments = [str(config), '--work-dir', str(work_dir), going_on]
     tool = ROOT / 'tools' / ('attack.py' if attack else 'train.py')
     threads = int(os.environ.get('OMP_NUM_THREADS', os.cpu_count() or 1))
     sys.stdout.flush()

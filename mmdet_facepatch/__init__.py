@@ -18,7 +18,7 @@ from . import ops  # noqa: E402
 
 # mmdet imports them.
 ops.provide_operators()
-import_parts('mmcv.ops', 'mmdet')
+import_parts('mmcv.ops', 'mmdet', 'mmdet.datasets')
 
 # These need the stack that was checked just now.
 from . import (  # noqa: E402

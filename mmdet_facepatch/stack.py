@@ -9,8 +9,11 @@ does not fit, says what is wrong and which commands fix it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as distribution_version
@@ -53,6 +56,9 @@ PINS = {
         'mmdet': 'mmdet==3.3.0',
     },
 }
+
+# What onedl-mmdetection prints of data sets that nobody asked for.
+UNWANTED = 'Could not import OneDL'
 
 # Where the distribution is called otherwise than the module that is missing.
 MODULE_SOURCES = {
@@ -229,7 +235,8 @@ def import_parts(*modules: str) -> None:
     """
     for module in modules:
         try:
-            importlib.import_module(module)
+            with _without_lines(UNWANTED):
+                importlib.import_module(module)
         # Foreign code may fail in any way: a library built for another torch raises
         # ImportError, mmdet's own version check AssertionError, an old release on a
         # new numpy AttributeError.
@@ -242,6 +249,18 @@ def import_parts(*modules: str) -> None:
             )
             commands = _import_commands(module, parts, error)
             raise StackError([message], commands) from error
+
+
+@contextlib.contextmanager
+def _without_lines(unwanted: str) -> Iterator[None]:
+    """Print what is printed meanwhile, but for lines that contain a text."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        lines = printed.getvalue().splitlines(keepends=True)
+        sys.stdout.write(''.join(line for line in lines if unwanted not in line))
 
 
 def _import_commands(
@@ -262,5 +281,6 @@ def _import_commands(
         # Its operators are there, but were compiled for another torch or Python.
         return compile_commands()
     # mmdet's own check of the versions below it is about mmcv or mmengine.
-    below = ['mmengine', 'mmcv', 'mmdet'] if module == 'mmdet' else [module]
+    of_mmdet = module.partition('.')[0] == 'mmdet'
+    below = ['mmengine', 'mmcv', 'mmdet'] if of_mmdet else [module]
     return _install_commands([parts[name] for name in below], _family(parts))

@@ -242,3 +242,14 @@ def test_configs_can_be_inherited_by_package_name(tmp_path: Path) -> None:
     config = tmp_path / 'mine.py'
     config.write_text("_base_ = 'mmdet_facepatch::attack/../sln_r18_widerface.py'\n")
     assert Config.fromfile(config).model.type == 'SLN'
+
+
+def test_what_importing_prints(tmp_path, monkeypatch, capsys):
+    """All of it, but for what onedl-mmdetection prints of its data sets."""
+    lines = ['one', 'Could not import OneDL. Skipping OneDL datasets.', 'two']
+    (tmp_path / 'chatty_part.py').write_text(
+        ''.join(f'print({line!r})\n' for line in lines)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    stack.import_parts('chatty_part')
+    assert capsys.readouterr().out == 'one\ntwo\n'

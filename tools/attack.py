@@ -21,6 +21,7 @@ from mmdet_facepatch.engine import (
     load_config,
     preflight,
     report_on,
+    run_tool,
     set_report_option,
     set_steps,
 )
@@ -101,6 +102,7 @@ def main() -> None:
         resume=args.resume,
         amp=args.amp,
         overlay=overlay,
+        overlay_name=f'--data {args.data}',
     )
     if args.steps is not None:
         set_steps(cfg, args.steps)
@@ -123,4 +125,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

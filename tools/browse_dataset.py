@@ -19,7 +19,13 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 
-from mmdet_facepatch.engine import complete_pipelines, data_config, load_config
+from mmdet_facepatch.engine import (
+    add_debug_argument,
+    complete_pipelines,
+    data_config,
+    load_config,
+    run_tool,
+)
 from mmdet_facepatch.visualization import evaluated_image
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
@@ -62,6 +68,7 @@ def parse_args() -> argparse.Namespace:
         default={},
         help='override config keys: key=value ...',
     )
+    add_debug_argument(parser)
     args = parser.parse_args()
     if args.not_show and args.output_dir is None:
         parser.error('--not-show without --output-dir leaves nothing to do')
@@ -134,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

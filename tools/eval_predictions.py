@@ -15,7 +15,7 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
-from mmdet_facepatch.engine import write_report
+from mmdet_facepatch.engine import add_debug_argument, run_tool, write_report
 from mmdet_facepatch.evaluation import (
     EvaluationSettings,
     FaceEvaluation,
@@ -103,6 +103,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--seed', type=int, default=DEFAULTS.seed, help='of the bootstrap'
     )
+    add_debug_argument(parser)
     return parser.parse_args()
 
 
@@ -180,4 +181,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -16,9 +16,17 @@ from pathlib import Path
 import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 
 # isort: split
+from mmdet_facepatch.engine import add_debug_argument, run_tool
 from mmdet_facepatch.experiments import experiment_parser, run_experiment
 
 ROOT = Path(__file__).resolve().parents[1]
 
+
+def main() -> None:
+    parser = experiment_parser(__doc__)
+    add_debug_argument(parser)
+    run_experiment(parser.parse_args(), ROOT)
+
+
 if __name__ == '__main__':
-    run_experiment(experiment_parser(__doc__).parse_args(), ROOT)
+    run_tool(main)

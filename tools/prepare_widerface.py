@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os.path as osp
-import sys
 
 from mmdet_facepatch.datasets.widerface_files import prepare, verify
+from mmdet_facepatch.engine import add_debug_argument, run_tool
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -38,6 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
             help=f'text file of the {split} images that are there on purpose, one '
             'path a line; looked for here, then in the root',
         )
+    add_debug_argument(parser)
     args = parser.parse_args(argv)
     if args.verify_only and (args.download or args.archives):
         parser.error('--verify-only goes with neither --download nor --archives')
@@ -62,15 +63,11 @@ def find_image_lists(args: argparse.Namespace) -> dict[str, str]:
 def main(argv: list[str] | None = None) -> int:
     """Run the tool and return its exit code."""
     args = parse_args(argv)
-    try:
-        image_lists = find_image_lists(args)
-        if args.verify_only:
-            report = verify(args.root, image_lists)
-        else:
-            report = prepare(args.root, args.archives, args.download, image_lists)
-    except (OSError, ValueError, ImportError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    image_lists = find_image_lists(args)
+    if args.verify_only:
+        report = verify(args.root, image_lists)
+    else:
+        report = prepare(args.root, args.archives, args.download, image_lists)
     print(report)
     if not report.ok:
         print(
@@ -82,4 +79,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run_tool(main)

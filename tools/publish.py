@@ -18,6 +18,7 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 # isort: split
 
 from mmdet_facepatch import zoo
+from mmdet_facepatch.engine import add_debug_argument, run_tool
 from mmdet_facepatch.experiments import (
     model_table,
     publish_attack,
@@ -87,6 +88,8 @@ def parse_args() -> argparse.Namespace:
     patch.add_argument('--work-dir', default='work_dirs', help='of the experiment')
     patch.add_argument('--out', default='patches', help='where to write them')
 
+    for command in (model, patch):
+        add_debug_argument(command)
     args = parser.parse_args()
     if args.kind == 'model':
         args.packaged = args.out.parent.resolve() == zoo.FOLDER.resolve()
@@ -126,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -20,6 +20,7 @@ from mmdet_facepatch.engine import (
     claim_work_dir,
     draw_detections,
     load_config,
+    run_tool,
     set_report_option,
 )
 from mmdet_facepatch.models import check_checkpoint
@@ -96,4 +97,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -12,6 +12,7 @@ from mmdet_facepatch.engine import (
     build_runner,
     claim_work_dir,
     load_config,
+    run_tool,
 )
 from mmdet_facepatch.utils.memory import keep_freed_memory
 
@@ -56,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from ..engine import data_config
+from ..engine import check_data_config, data_config
 from ..utils.files import write_atomically
 from ..utils.json_files import write_json
 from ..utils.target_classes import Target, split_target
@@ -81,7 +81,7 @@ def image_config(
             'folder and a COCO file, or a list of arrays and a list of boxes; got '
             f'{type(images).__name__} and {type(boxes).__name__}'
         )
-    _check_keys(cfg, f'{purpose}_dataloader')
+    check_data_config(cfg, [f'{purpose}_dataloader'], cfg.filename or 'images')
     if not cfg.get('val_dataloader'):
         cfg.update(val_dataloader=None, val_evaluator=None, val_cfg=None)
     return cfg
@@ -95,20 +95,6 @@ def class_name(target: Target) -> str:
     """
     data, _ = split_target(target)
     return data if isinstance(data, str) else 'face'
-
-
-def _check_keys(cfg: Config, needed: str) -> None:
-    """Raise ValueError unless a config has a dataloader and nothing of a model."""
-    name = cfg.filename or 'images'
-    if 'model' in cfg:
-        raise ValueError(
-            f'{name} is the config of a model; give a data config (as those in '
-            'configs/attack/data), or the config of a data set'
-        )
-    if not cfg.get(needed):
-        raise ValueError(
-            f'{name} has no {needed}, and is no config of a data set, which has a type'
-        )
 
 
 def _loaders(dataset: Mapping) -> Config:

@@ -3,6 +3,7 @@
 from .attacker import PatchAttacker, attacker_of, find_attacker
 from .candidates import Candidates
 from .compositor import PatchCompositor, paste_patch
+from .detector_config import read_detector_config
 from .frozen_detector import build_frozen_detector, detector_digest, merge_batch_norms
 from .losses import (
     AdversarialLoss,
@@ -60,6 +61,7 @@ __all__ = [
     'merge_batch_norms',
     'paste_patch',
     'patch_boxes',
+    'read_detector_config',
     'register_reader',
     'remaining_boxes',
     'save_patch',

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +12,56 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+# How many configs of nearly the same name an error lists.
+_NEAR = 3
+
 
 def read_detector_config(config: str) -> Config:
     """Read the config of a detector.
 
     Args:
-        config (str): Path of an mmdet config.
+        config (str): Path, or ``PACKAGE::PATH`` of a config that an installed package
+            brings, as ``mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py``.
+
+    Returns:
+        Config: With ``model``.
 
     Raises:
-        FileNotFoundError: If it is not there.
+        FileNotFoundError: If there is no such config or package; names those with
+            nearly this name.
         ValueError: If it has no model.
     """
-    if not Path(config).is_file():
+    package, separator, inside = config.rpartition('::')
+    root = _config_folder(package) if separator else Path(config).parent
+    path = root / inside if separator else Path(config)
+    if not path.is_file():
+        files = root.rglob('*.py') if separator else root.glob('*.py')
+        known = [file.relative_to(root).as_posix() for file in files]
+        name = path.relative_to(root).as_posix()
+        near = difflib.get_close_matches(name, known, _NEAR)
+        named = [f'{package}::{x}' if separator else f'{root / x}' for x in near]
+        hint = f'did you mean {" or ".join(named)}?'
         raise FileNotFoundError(
-            f'detector config {config} does not exist; give the path of an mmdet '
-            'config as detector.config'
+            f'detector config {config} does not exist; '
+            + (hint if near else 'give the path of an mmdet config, or mmdet::PATH')
         )
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(str(path))
     if 'model' not in cfg:
         raise ValueError(f'detector config {config} has no model')
     return cfg
+
+
+def _config_folder(package: str) -> Path:
+    """Folder of the configs that a package brings, as MMEngine finds them."""
+    found = importlib.util.find_spec(package) if package.isidentifier() else None
+    for location in found.submodule_search_locations or () if found else ():
+        folder = Path(location) / '.mim' / 'configs'
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f'there are no configs of a package {package!r}; PACKAGE::PATH names one of an '
+        'installed package, as mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py'
+    )
 
 
 def dataset_leaves(dataset: Any) -> list[Any]:

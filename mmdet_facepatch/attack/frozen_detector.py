@@ -168,7 +168,8 @@ def build_frozen_detector(
     """Build a detector from its config and checkpoint, and freeze it.
 
     Args:
-        config (str): Path of an mmdet config; its ``model`` is built.
+        config (str): Of mmdet, see :func:`read_detector_config`; its ``model`` is
+            built.
         checkpoint (str, optional): Path, URL, or a registered scheme as
             ``facepatch://NAME``; None for a black box, which has weights of its own.
             Defaults to None.

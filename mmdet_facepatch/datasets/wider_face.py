@@ -139,6 +139,8 @@ class WiderFaceDataset(BaseDetDataset):
     """
 
     METAINFO = {'classes': ('face',), 'palette': [(0, 0, 255)]}
+    # What takes **kwargs, for the check of configs.
+    kwargs_of = BaseDetDataset
 
     def __init__(
         self,

@@ -1,13 +1,20 @@
 """Loops, hooks and the reading of configs."""
 
 from .attack_history import load_attack_history
-from .checkpoints import AtomicLocalBackend, damage_of, find_intact_checkpoint
+from .checkpoints import (
+    AtomicLocalBackend,
+    damage_of,
+    find_intact_checkpoint,
+    has_checkpoint,
+)
 from .config import (
     add_common_arguments,
+    check_data_config,
     data_config,
     draw_detections,
     enable_safeguards,
     load_config,
+    read_config,
     report_on,
     set_report_option,
     set_steps,
@@ -37,6 +44,7 @@ from .loops import (
 from .pipelines import complete_pipelines
 from .preflight import preflight
 from .report import write_report
+from .tool import add_debug_argument, run_tool
 from .work_dir import WorkDirError, claim_work_dir
 
 __all__ = [
@@ -58,7 +66,9 @@ __all__ = [
     'UnreadableImagesHook',
     'WorkDirError',
     'add_common_arguments',
+    'add_debug_argument',
     'build_runner',
+    'check_data_config',
     'claim_work_dir',
     'complete_pipelines',
     'current_condition',
@@ -69,9 +79,12 @@ __all__ = [
     'find_intact_checkpoint',
     'load_attack_history',
     'find_paste_transform',
+    'has_checkpoint',
     'load_config',
     'preflight',
+    'read_config',
     'report_on',
+    'run_tool',
     'set_report_option',
     'set_steps',
     'write_report',

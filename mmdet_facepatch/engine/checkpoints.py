@@ -86,6 +86,15 @@ def _candidates(work_dir: Path) -> list[Path]:
     return list(dict.fromkeys(named + found))
 
 
+def has_checkpoint(work_dir: str | Path) -> bool:
+    """Whether there is a checkpoint to resume from, intact or damaged.
+
+    Args:
+        work_dir (str | Path): The run's folder, which need not be there.
+    """
+    return bool(_candidates(Path(work_dir)))
+
+
 def find_intact_checkpoint(work_dir: str | Path) -> tuple[Path | None, list[str]]:
     """The newest checkpoint of a run that can be read.
 

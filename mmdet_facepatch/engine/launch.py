@@ -6,17 +6,24 @@ import atexit
 import copy
 import datetime
 import inspect
+import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_distributed
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
 
 from ..ops import log_backend
 from .checkpoints import damage_of, find_intact_checkpoint
+
+# Where mmengine logs its lists, and how that of the hooks begins.
+RUNNER_FILE = inspect.getsourcefile(Runner)
+HOOK_LIST = 'Hooks will be executed in the following order'
 
 
 def _leave() -> None:
@@ -103,12 +110,36 @@ def _prepare_determinism(cfg: Config) -> None:
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 
 
+class QuietRunner(Runner):
+    """mmengine's runner, whose long lists go to the log file only.
+
+    These are the environment, the config and the order of the hooks.
+    """
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build mmengine's logger; what is shown is less than what is in its file."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            # A file's handler is one of a stream, too.
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(_is_shown)
+        return logger
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    """Whether a record is none of mmengine's long lists."""
+    if record.levelno > logging.INFO or record.pathname != RUNNER_FILE:
+        return True
+    lists = record.funcName == '_log_env' or str(record.msg).startswith(HOOK_LIST)
+    return not lists
+
+
 def _runner_with(cfg: Config, model: nn.Module) -> Runner:
     """What ``Runner.from_cfg`` makes, with a model that is built."""
     cfg = copy.deepcopy(cfg)
     known = inspect.signature(Runner.__init__).parameters
     options = {key: value for key, value in cfg.items() if key in known}
-    return Runner(**{**options, 'model': model}, cfg=cfg)
+    return QuietRunner(**{**options, 'model': model}, cfg=cfg)
 
 
 def build_runner(cfg: Config, model: nn.Module | None = None) -> Runner:
@@ -141,9 +172,12 @@ def build_runner(cfg: Config, model: nn.Module | None = None) -> Runner:
             _check_gpus(cfg.launcher)
         else:
             _join_on_cpu(cfg)
-    runner = Runner.from_cfg(cfg) if model is None else _runner_with(cfg, model)
+    runner = QuietRunner.from_cfg(cfg) if model is None else _runner_with(cfg, model)
     if cfg.launcher != 'none' and torch.cuda.is_available():
         atexit.register(_leave)
+    runner.logger.info(
+        f'environment, config and hooks are in {runner.log_dir}/{runner.timestamp}.log'
+    )
     log_backend()
     for warning in warnings:
         runner.logger.warning(warning)

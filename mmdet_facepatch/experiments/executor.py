@@ -13,6 +13,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..engine import has_checkpoint
 from ..utils.files import write_atomically
 from ..utils.json_files import read_json, write_json
 from .finish import attack_record, evaluation_record
@@ -171,9 +172,10 @@ def _command(folder: Path, kind: str, root: Path, processes: int) -> list[str]:
     tool = [str(root / 'tools' / 'attack.py'), str(folder / CONFIG)]
     tool += ['--work-dir', str(folder)]
     if kind == ATTACK:
-        tool += ['--no-report', '--resume']
-    else:
         # The folder is named by its content: nothing else can be lost.
+        tool += ['--no-report']
+        tool += ['--resume' if has_checkpoint(folder) else '--overwrite']
+    else:
         tool += ['--report-only', '--overwrite']
         hooks = Config.fromfile(folder / CONFIG).get('custom_hooks') or []
         if any(str(hook['type']).endswith('ReportHook') for hook in hooks):

@@ -140,7 +140,7 @@ class TestAttack:
     @pytest.mark.slow
     def test_results_of_another_run_are_kept(self, detector, tmp_path):
         run_attack(detector, tmp_path, epochs=1)
-        with pytest.raises(WorkDirError, match='holds results of another run'):
+        with pytest.raises(WorkDirError, match='holds results of another config'):
             run_attack(detector, tmp_path, epochs=1, seed=1)
         run_attack(detector, tmp_path, epochs=1, seed=1, overwrite=True)
 
@@ -309,7 +309,7 @@ class TestUnfitArguments:
             ('*', [[], [[96, 5, 99, 9]]], ValueError, 'lies outside'),
             ([np.zeros((4, 4, 3))], [[]], ValueError, 'image 0 is .* float64'),
             ([np.zeros((4, 4), np.uint8)], [[]], ValueError, r'is \(4, 4\) uint8'),
-            (dict(model={}), None, ValueError, 'the config of a model'),
+            (dict(model={}), None, ValueError, 'of a detector or an attack'),
             (dict(a=1), None, ValueError, 'no test_dataloader'),
         ],
     )

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdet_facepatch.engine import load_config, report_on
+from mmdet_facepatch.engine import data_config, load_config, report_on
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 def write(tmp_path, **keys):
@@ -90,3 +92,70 @@ class TestReportOn:
 def test_missing_config():
     with pytest.raises(FileNotFoundError, match='no_such.py'):
         load_config('no_such.py')
+
+
+class TestData:
+    """What ``--data`` gives, and what it must not be."""
+
+    @pytest.mark.parametrize(
+        'name', ['sln_mbv2_widerface_subset.py', 'attack/patch_iou.py']
+    )
+    def test_config_of_a_detector_or_an_attack(self, name):
+        path = CONFIGS / name
+        with pytest.raises(ValueError) as error:
+            data_config(str(path), CONFIGS)
+        assert str(error.value) == (
+            f'--data {path} is the config of a detector or an attack, since it has a '
+            'model; give a data config (as those in configs/attack/data), or the '
+            'config of a data set'
+        )
+
+    def test_no_dataloader(self, tmp_path):
+        path = tmp_path / 'empty.py'
+        path.write_text('a = 1')
+        with pytest.raises(ValueError) as error:
+            data_config(str(path), CONFIGS)
+        assert str(error.value) == (
+            f'--data {path} has no train_dataloader and no test_dataloader, and is no '
+            'config of a data set, which has a type'
+        )
+
+    def load(self, method, **keys):
+        overlay = Config(dict(train_dataloader=dict(batch_size=2), **keys))
+        load_config(
+            str(CONFIGS / 'attack' / method), overlay=overlay, overlay_name='--data x'
+        )
+
+    def test_what_it_sets_besides_data_is_told(self, capsys):
+        """Of what the config of the attack says otherwise."""
+        self.load(
+            'patch_iou.py',
+            train_cfg=dict(type='PatchAttackLoop', max_epochs=3, val_begin=2),
+            optim_wrapper=dict(
+                optimizer=dict(type='Adam', lr=0.02), type='AmpOptimWrapper'
+            ),
+            auto_scale_lr=dict(enable=True),
+            my_variable=3,
+        )
+        assert capsys.readouterr().out == (
+            '--data x sets train_cfg.max_epochs = 3 (was 20), train_cfg.val_begin = 2 '
+            '(was not set), train_cfg.val_interval = not set (was 10), '
+            "optim_wrapper.type = 'AmpOptimWrapper' (was 'OptimWrapper')\n"
+        )
+
+    def test_nothing_else_is_told(self, capsys):
+        self.load('patch_iou.py', val_evaluator=None, test_evaluator=dict(type='X'))
+        assert capsys.readouterr().out == ''
+
+    def test_attack_and_data_as_bases(self, tmp_path):
+        path = tmp_path / 'both.py'
+        bases = ['attack/patch_iou.py', 'attack/data/widerface_subset.py']
+        path.write_text(f'_base_ = {[str(CONFIGS / name) for name in bases]}')
+        with pytest.raises(KeyError) as error:
+            load_config(str(path))
+        text = error.value.args[0]
+        assert text.startswith(f'{path}: Duplicate key is not allowed among bases')
+        assert text.endswith(
+            'An attack and its data have keys in common: inherit from the attack alone '
+            'and give the data by --data, or start from configs/attack/custom.py'
+        )

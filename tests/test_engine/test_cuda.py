@@ -23,17 +23,13 @@ def test_tools_give_the_numbers_of_the_cpu(trained, run, tmp_path):
         ('cuda', os.environ.get('CUDA_VISIBLE_DEVICES', '0')),
     ):
         work_dir = tmp_path / name
-        for options in (
-            ['train_cfg.max_epochs=1'],
-            ['train_cfg.max_epochs=2', '--resume'],
-        ):
+        for options in ([], ['--resume', work_dir / 'epoch_1.pth']):
             done = run(
                 'attack.py',
                 trained / 'attack.py',
                 '--work-dir',
                 work_dir,
                 '--overwrite',
-                '--cfg-options',
                 *options,
                 python=sys.executable,
                 CUDA_VISIBLE_DEVICES=visible,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import resource
 import signal
@@ -17,6 +18,7 @@ from mmengine.runner import Runner
 
 from mmdet_facepatch.attack import load_patch, save_patch
 from mmdet_facepatch.engine import WorkDirError, claim_work_dir, load_config
+from mmdet_facepatch.engine.work_dir import MAY_DIFFER
 
 NOBODY = 65534
 
@@ -72,19 +74,12 @@ class TestInUse:
 
         return fork(body)
 
-    def test_going_on_with_another_config_is_told(self, tmp_path):
-        run(config(tmp_path), write=['patch.npy'])
-        with warnings.catch_warnings():
-            warnings.simplefilter('error')
-            run(config(tmp_path, resume=True))
-        changed = config(tmp_path, resume=True, load_from=str(tmp_path / 'epoch_1.pth'))
-        changed.model.type = 'Y'
-        with pytest.warns(UserWarning, match=r'than it began with \(model differ\)'):
-            run(changed)
-
     @pytest.mark.parametrize('resume', [False, True])
     def test_a_second_run_is_refused(self, tmp_path, resume):
         cfg = config(tmp_path / 'work', resume=resume)
+        if resume:
+            (tmp_path / 'work').mkdir()
+            (tmp_path / 'work' / 'epoch_1.pth').touch()
         child = self.hold(cfg)
         before = contents(tmp_path)
         for overwrite in (False, True):
@@ -99,7 +94,7 @@ class TestInUse:
 
     def test_workers_of_a_killed_run_hold_nothing(self, tmp_path):
         """A worker outlives its run for seconds; a resumed one need not wait."""
-        cfg = config(tmp_path, resume=True)
+        cfg = config(tmp_path)
         end(self.hold(cfg, worker=True))
         run(cfg)
 
@@ -133,13 +128,14 @@ class TestEarlierResults:
         changed = config(tmp_path, **{other: dict(a=2)})
         with pytest.raises(WorkDirError) as error:
             run(changed, purpose)
-        message = str(error.value)
-        assert f'of another run ({other} of the config differ): {name}. ' in message
-        assert '--resume' in message and '--overwrite' in message
+        assert str(error.value) == (
+            f'work dir {tmp_path} holds results of another config ({other}.a: 1 -> 2): '
+            f'{name}. Choose another --work-dir, or replace them with --overwrite'
+        )
         assert contents(tmp_path) == before
         run(cfg, purpose)
         run(changed, purpose, overwrite=True)
-        with pytest.raises(WorkDirError, match='of another run'):
+        with pytest.raises(WorkDirError, match='of another config'):
             run(cfg, purpose)
 
     def test_an_interrupted_run_is_not_begun_anew(self, tmp_path):
@@ -147,8 +143,12 @@ class TestEarlierResults:
         with pytest.raises(KeyboardInterrupt), claim_work_dir(cfg, ['train']):
             (tmp_path / 'epoch_1.pth').write_text('days of work')
             raise KeyboardInterrupt
-        with pytest.raises(WorkDirError, match='not come to its end: epoch_1.pth'):
+        with pytest.raises(WorkDirError, match='not come to its end: epoch_1.pth. Re'):
             run(cfg)
+        (tmp_path / 'epoch_1.pth').rename(tmp_path / 'patch.npy')
+        with pytest.raises(WorkDirError, match='not come to its end: patch.npy. Ch'):
+            run(cfg)
+        (tmp_path / 'patch.npy').rename(tmp_path / 'epoch_1.pth')
         run(config(tmp_path, resume=True))
         run(cfg)
 
@@ -179,6 +179,18 @@ class TestEarlierResults:
             )
         )
 
+    def test_what_may_differ_is_no_other_run(self, tmp_path):
+        run(config(tmp_path), write=['patch.npy'])
+        other = config(tmp_path)
+        other.train_dataloader = dict(num_workers=4)
+        other.train_cfg = dict(val_interval=2)
+        with pytest.raises(WorkDirError, match=r'; train_dataloader: None -> \{'):
+            run(other)
+        run(other, overwrite=True)
+        other.train_dataloader.num_workers = 2
+        other.train_cfg.val_interval = 3
+        run(other)
+
     def test_results_without_a_record(self, tmp_path):
         (tmp_path / 'best_face_AP.pth').touch()
         with pytest.raises(WorkDirError, match='left no record.*best_face_AP.pth'):
@@ -194,11 +206,125 @@ class TestEarlierResults:
             with claim_work_dir(cfg, purposes):
                 pass
 
-        with pytest.raises(WorkDirError, match=r'\(randomness of.*patch.npy'):
+        with pytest.raises(WorkDirError, match=r'\(randomness.seed: .* -> 5\): .*npy'):
             claim({'randomness.seed': 5}, ['train', 'report'])
-        with pytest.raises(WorkDirError, match=r'\(test_cfg of.*: report.json'):
+        named = r'\(test_cfg.conditions.patch: .* -> .other.npy.\): report.json'
+        with pytest.raises(WorkDirError, match=named):
             claim({'test_cfg.conditions.patch': 'other.npy'}, ['report'])
         claim({}, ['train', 'report'])
+
+
+class TestResume:
+    """What resumes ends as a run in one go, or is refused."""
+
+    @pytest.fixture
+    def cfg(self, tmp_path):
+        """Config of a run that was interrupted after an epoch."""
+        cfg = config(
+            tmp_path / 'run',
+            train_cfg=dict(max_epochs=5, val_interval=1),
+            train_dataloader=dict(num_workers=0, batch_size=2),
+            custom_hooks=[dict(type='PatchHook', interval=1)],
+            load_from='coco.pth',
+        )
+        cfg.model = dict(placement=dict(alpha=0.5), tta_model=dict(type='PyramidTTA'))
+        with pytest.raises(KeyboardInterrupt), claim_work_dir(cfg, ['train']):
+            (tmp_path / 'run' / 'epoch_1.pth').touch()
+            raise KeyboardInterrupt
+        return cfg
+
+    def resumed(self, cfg, **keys):
+        cfg = copy.deepcopy(cfg)
+        cfg.update(resume=True, load_from=None)
+        cfg.merge_from_dict(keys)
+        return cfg
+
+    def test_another_attack(self, cfg, tmp_path):
+        before = contents(tmp_path)
+        changed = self.resumed(
+            cfg, **{'model.placement.alpha': 0.4, 'model.placement.center': 'middle'}
+        )
+        for overwrite in (False, True):
+            with pytest.raises(WorkDirError) as error:
+                run(changed, overwrite=overwrite)
+            assert str(error.value) == (
+                f'--resume: the run in {cfg.work_dir} began with another config, and '
+                'its result would be of both: model.placement.alpha: 0.5 -> 0.4; '
+                "model.placement.center: not set -> 'middle'. Resume with the old "
+                'values, or start anew without --resume, in another --work-dir or with '
+                '--overwrite'
+            )
+        assert contents(tmp_path) == before
+        changed.resume = False
+        with pytest.raises(WorkDirError) as error:
+            run(changed)
+        assert '--resume' not in str(error.value)
+
+    @pytest.mark.parametrize(
+        ('key', 'value'),
+        [
+            ('train_cfg.max_epochs', 6),
+            ('train_dataloader.batch_size', 1),
+            ('randomness', dict(seed=1)),
+            ('auto_scale_lr', dict(enable=True)),
+            ('custom_hooks', [dict(type='EMAHook')]),
+        ],
+    )
+    def test_what_changes_the_result_is_refused(self, cfg, key, value):
+        with pytest.raises(WorkDirError, match=f': {key}.*Resume with the old value, '):
+            run(self.resumed(cfg, **{key: value}))
+
+    def test_what_does_not_is_not(self, cfg):
+        other = self.resumed(cfg)
+        other.merge_from_dict(dict.fromkeys(MAY_DIFFER, 7))
+        other.custom_hooks = [dict(type='ReportHook')]
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            run(other)
+        # The record still says what it began from, which resuming does not use.
+        cfg.merge_from_dict(dict.fromkeys(MAY_DIFFER, 8))
+        run(cfg)
+
+    def test_checkpoint_of_another_work_dir(self, cfg, tmp_path):
+        named = str(tmp_path / 'run' / 'epoch_1.pth')
+        elsewhere = self.resumed(cfg, load_from=named, work_dir=str(tmp_path / 'new'))
+        run(elsewhere, write=['epoch_2.pth'])
+        elsewhere.work_dir = str(tmp_path / 'newer')
+        elsewhere.model.placement.alpha = 0.4
+        with pytest.raises(WorkDirError, match=f'the run in {cfg.work_dir} began with'):
+            run(elsewhere)
+
+    @pytest.mark.parametrize('record', [None, '', 'no json', '[1]', '{"config": 3}'])
+    def test_without_a_record_it_warns(self, cfg, record):
+        path = Path(cfg.work_dir, '.train_run.json')
+        path.unlink() if record is None else path.write_text(record)
+        with pytest.warns(UserWarning, match='no record of the config that its check'):
+            run(self.resumed(cfg))
+
+    @pytest.mark.parametrize('name', [None, 'patch.npy', 'best_face_AP.pth'])
+    def test_no_checkpoint(self, tmp_path, name):
+        cfg = config(tmp_path / 'run')
+        run(cfg, write=[name] if name else [])
+        before = contents(tmp_path)
+        with pytest.raises(WorkDirError) as error:
+            run(self.resumed(cfg))
+        assert str(error.value) == (
+            f'--resume: work dir {cfg.work_dir} has no checkpoint to resume from; '
+            'start without --resume, or name the --work-dir or the checkpoint of the '
+            'run that is to go on'
+        )
+        assert contents(tmp_path) == before
+
+    def test_a_report_is_made_anew(self, tmp_path):
+        cfg = config(tmp_path, test_cfg=dict(fp16=False))
+        run(cfg, write=['epoch_1.pth'])
+        run(cfg, 'report', write=['report.json'])
+        with warnings.catch_warnings():
+            warnings.simplefilter('error')
+            run(self.resumed(cfg), 'report')
+        other = self.resumed(cfg, **{'test_cfg.fp16': True})
+        with pytest.warns(UserWarning, match=r'test_cfg.fp16: False -> True'):
+            run(other, 'report')
 
 
 @pytest.fixture
@@ -276,16 +402,20 @@ class TestCannotBeWritten:
         """An attack on a file system of 2 MB, full when it goes on."""
         folder = mounted('size=2m')
 
-        def attack(**options):
+        def attack(end, resume):
             cfg = load_config(
-                str(trained / 'attack.py'), options, work_dir=str(folder), resume='auto'
+                str(trained / 'attack.py'),
+                {'train_cfg.max_epochs': 3},
+                work_dir=str(folder),
+                resume=resume,
             )
             cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
-            cfg.experiment_name = f'{tmp_path.name}_{len(options)}'
+            cfg.experiment_name = f'{tmp_path.name}_{end}'
             with claim_work_dir(cfg, ['train']):
+                cfg.train_cfg.max_epochs = end
                 Runner.from_cfg(cfg).train()
 
-        attack()
+        attack(2, None)
         names = (
             'epoch_1.pth',
             'epoch_2.pth',
@@ -299,14 +429,13 @@ class TestCannotBeWritten:
             while True:
                 f.write(bytes(4096))
                 f.flush()
-        longer = {'train_cfg.max_epochs': 3}
         with pytest.raises(WorkDirError, match='No space left on device') as error:
-            attack(**longer)
+            attack(3, 'auto')
         assert f'cannot write into work dir {folder}' in str(error.value)
         assert {name: (folder / name).read_bytes() for name in names} == before
         assert not list(folder.rglob('*.tmp'))
         (folder / 'fill').unlink()
-        attack(**longer)
+        attack(3, 'auto')
         assert (folder / 'epoch_3.pth').stat().st_size > 0
         assert load_patch(folder / 'patch.npy').isfinite().all()
 

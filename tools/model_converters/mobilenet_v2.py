@@ -11,6 +11,7 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 import torch
 from mmdet.models.backbones import MobileNetV2
 
+from mmdet_facepatch.engine import add_debug_argument, run_tool
 from mmdet_facepatch.utils.safe_loading import read_checkpoint
 
 # Blocks of each stage of MobileNetV2.
@@ -62,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('src', type=Path, help='torchvision state dict (.pth)')
     parser.add_argument('dst', type=Path, help='file to write')
+    add_debug_argument(parser)
     args = parser.parse_args()
     source = read_checkpoint(args.src, map_location='cpu')
     renamed = {rename(key): value for key, value in source.items()}
@@ -74,4 +76,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

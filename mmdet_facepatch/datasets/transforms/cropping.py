@@ -30,6 +30,9 @@ class RandomStepResize(BaseTransform):
             ``interpolation``, ``backend`` and ``clip_object_border``.
     """
 
+    # What takes **kwargs, for the check of configs.
+    kwargs_of = Resize
+
     def __init__(self, step: float = 0.25, num_steps: int = 8, **kwargs: Any) -> None:
         if not step > 0:
             raise ValueError(f'step must be > 0, got {step}')

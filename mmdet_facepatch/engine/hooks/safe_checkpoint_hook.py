@@ -40,6 +40,8 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: The same.
     """
 
+    # What takes **kwargs, for the check of configs.
+    kwargs_of = Runner.save_checkpoint
     keep_ckpt_ids: deque[int]
 
     def before_train(self, runner: Runner) -> None:

@@ -80,6 +80,8 @@ class WiderFaceMetric(TargetMetric, CalibratedMetric):
     """
 
     default_prefix = 'face'
+    # What takes **settings, for the check of configs.
+    kwargs_of = EvaluationSettings
 
     def __init__(
         self,
