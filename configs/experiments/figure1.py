@@ -2,6 +2,7 @@
 # WIDER FACE, on people of the embedded data, which can be shown.
 _base_ = '_base_/subset_zoo.py'
 data = 'embedded'
+pyramid = (0.5, 1.0, 2.0)
 title = 'Figure 1: patches and their effect'
 figure = 'pictures'
 _patches = '{{ fileDirname }}/../../mmdet_facepatch/zoo/patches'

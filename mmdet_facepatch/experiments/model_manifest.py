@@ -56,7 +56,10 @@ def publish_model(
     meta = {key: known[key] for key in ('epoch', 'iter', 'seed') if key in known}
     manifest = report and model_manifest(checkpoint, meta, report, root, command)
     out.parent.mkdir(parents=True, exist_ok=True)
-    zoo.save_checkpoint(content['state_dict'], out, meta)
+    # mmdet's inferencers name what they find by it.
+    classes = tuple((known.get('dataset_meta') or {}).get('classes') or zoo.CLASSES)
+    saved = dict(meta, dataset_meta=dict(classes=classes))
+    zoo.save_checkpoint(content['state_dict'], out, saved)
     if out.parent.resolve() == zoo.FOLDER.resolve():
         zoo.record_digest(out.stem)
     if not manifest:

@@ -151,5 +151,6 @@ def load_from_zoo(
         key: value.float() if value.is_floating_point() else value
         for key, value in checkpoint['state_dict'].items()
     }
-    checkpoint['meta']['dataset_meta'] = dict(classes=CLASSES)
+    # Weights that were published before they had it.
+    checkpoint['meta'].setdefault('dataset_meta', dict(classes=CLASSES))
     return checkpoint

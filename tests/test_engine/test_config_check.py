@@ -156,10 +156,9 @@ class TestMistakes:
                 "'lr'?",
             ),
             (
-                {'model.tta_model.tta_cfg.nms.iou_thresold': 0.3},
-                '--cfg-options model.tta_model.tta_cfg.nms.iou_thresold: '
-                "model.tta_model.tta_cfg.nms has no 'iou_thresold'; did you mean "
-                "'iou_threshold'?",
+                {'env_cfg.mp_cfg.mp_start_methd': 'fork'},
+                '--cfg-options env_cfg.mp_cfg.mp_start_methd: env_cfg.mp_cfg has no '
+                "'mp_start_methd'; did you mean 'mp_start_method'?",
             ),
             (
                 {'model.detector.chekpoint': 'x.pth'},

@@ -165,7 +165,8 @@ class TestPublish:
         out = tmp_path / 'new' / 'x.pth'
         assert publish_model(training[0], out, ROOT, 'command') is None
         content = torch.load(out, weights_only=True)
-        assert content['meta'] == dict(iter=4, epoch=0, seed=3)
+        classes = dict(classes=('face',))
+        assert content['meta'] == dict(iter=4, epoch=0, seed=3, dataset_meta=classes)
         assert set(content) == {'meta', 'state_dict'}
         assert content['state_dict']['w'].tolist() == [0.0999755859375, 2.0]
         assert content['state_dict']['w'].dtype == torch.float16

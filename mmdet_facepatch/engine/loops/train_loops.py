@@ -146,7 +146,7 @@ class ReproducibleEpochLoop(EpochBasedTrainLoop):
         if before == length and 0 <= done <= length:
             return done
         # It stopped in its last epoch.
-        if self._iter >= self._max_iters:
+        if before == length and self._iter >= self._max_iters:
             return 0
         if done != 0:
             raise ValueError(
