@@ -43,7 +43,9 @@ def write_experiment(workspace: Path, checkpoint: Path, path: Path) -> Path:
         )
     ).dump(path)
     # Dataloaders as in the attack's config: an overlay that changes nothing.
-    Config(dict(work_dir=None)).dump(workspace / f'{DATA}.py')
+    cfg = Config.fromfile(workspace / 'attack.py').to_dict()
+    loaders = {key: value for key, value in cfg.items() if key.endswith('_dataloader')}
+    Config(loaders).dump(workspace / f'{DATA}.py')
     return path
 
 
