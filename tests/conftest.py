@@ -33,6 +33,21 @@ REPO_ROOT = Path(__file__).resolve().parents[1]
 NO_GPU = dict(CUDA_VISIBLE_DEVICES='')
 
 
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Tests that share what takes long to make stay in one process of xdist.
+
+    That are those of a file, and all that need a detector to be trained.
+    """
+    if not config.pluginmanager.hasplugin('xdist'):
+        return
+    for item in items:
+        trained = 'trained' in getattr(item, 'fixturenames', ())
+        group = 'trained' if trained else item.nodeid.split('::')[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True)
 def mmdet_scope() -> None:
     """Configs name mmdet's modules without a prefix, as under its runner."""

@@ -8,5 +8,4 @@ bash tools/setup_env.sh --tests
 .venv/bin/python -m ruff check .
 .venv/bin/python -m ruff format --check .
 .venv/bin/python -m mypy
-# A file of tests stays in one process, as its tests share what takes long to make.
-exec .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"
+exec .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup "$@"

@@ -29,6 +29,8 @@ from ..visualization import plot_f_beta, plot_precision_recall, save_figure
 
 # What stands above the tables of a report.
 FIRST_LINES = ('target', 'view')
+# Share of steps without samples from which on a report warns of them.
+MANY_EMPTY = 0.5
 
 
 def write_report(
@@ -65,7 +67,7 @@ def _caption(
     evaluations: Mapping[str, FaceEvaluation], protocol: Mapping[str, Any]
 ) -> str:
     reference, first = next(iter(evaluations.items()))
-    lines = [f'WARNING: {warning}' for warning in doubts(evaluations)]
+    lines = [f'WARNING: {doubt}' for doubt in doubts(evaluations, protocol)]
     lines += [f'{key}: {protocol[key]}' for key in FIRST_LINES if protocol.get(key)]
     lines.append(f'precision/recall in % on {_images(first)}')
     if not math.isnan(first.calibrated_delta):
@@ -82,12 +84,16 @@ def _caption(
     return ';\n'.join(lines)
 
 
-def doubts(evaluations: Mapping[str, FaceEvaluation]) -> list[str]:
+def doubts(
+    evaluations: Mapping[str, FaceEvaluation], protocol: Mapping[str, Any]
+) -> list[str]:
     """Why the numbers may say nothing, one sentence each.
 
     Args:
         evaluations (Mapping[str, FaceEvaluation]): Evaluation by name of the condition,
             the reference first.
+        protocol (Mapping[str, Any]): With ``steps`` and ``empty_steps`` of the attack,
+            where there was one.
     """
     reference, first = next(iter(evaluations.items()))
     found = []
@@ -100,6 +106,12 @@ def doubts(evaluations: Mapping[str, FaceEvaluation]) -> list[str]:
         found.append(
             f'no detection in the images of {reference!r} is right: look at the '
             'target, the weights and the annotation'
+        )
+    steps, empty = protocol.get('steps', 0), protocol.get('empty_steps', 0)
+    if empty and empty >= MANY_EMPTY * steps:
+        found.append(
+            f'{empty} of {steps} steps of the attack had no adversarial sample and '
+            'changed nothing: lower the score threshold of the sample set'
         )
     found += [
         f'no patch was pasted in the images of {name!r}'

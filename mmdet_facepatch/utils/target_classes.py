@@ -122,7 +122,7 @@ def _label(
         return list(classes).index(one)
     by_case = {name.lower(): name for name in classes}
     close = difflib.get_close_matches(one.lower(), by_case, n=1)
-    hint = f'; did you mean {by_case[close[0]]!r}?' if close else ''
+    hint = f'; did you mean {by_case[close[0]]!r}?' if close else '.'
     raise ValueError(
         f'target {one!r}: {owner} has {_listed(classes, count)}{hint} Where data and '
         'detector have other names: target=dict(data=NAME, detector=NAME)'
