@@ -15,6 +15,8 @@ from mmengine.registry import Registry
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from ..registry import SCOPE
+
 #: Keys of a config that something is built from; others are variables of its file.
 BUILT_KEYS = frozenset(inspect.signature(Runner.__init__).parameters) | {
     'compile',
@@ -25,6 +27,8 @@ BUILT_KEYS = frozenset(inspect.signature(Runner.__init__).parameters) | {
     'tta_model',
     'tta_pipeline',
 }
+# Whose modules are looked up. mmengine notes that of a base that PACKAGE::PATH names.
+SCOPES = ('mmdet', 'mmengine', SCOPE)
 # Registries of mmdet, whose parents are mmengine's.
 REGISTRIES = tuple(
     value
@@ -98,7 +102,7 @@ def check_config(cfg: Mapping[str, Any]) -> None:
         KeyError: "model.pad_size_div: DetDataPreprocessor has no argument
         'pad_size_div'; did you mean 'pad_size_divisor'?"
     """
-    if cfg.get('default_scope') not in (None, 'mmdet', 'mmengine'):
+    if cfg.get('default_scope') not in (None, *SCOPES):
         return
     for registry in REGISTRIES:
         for one in (registry, registry.parent):
@@ -139,7 +143,7 @@ def _walk(value: Any, path: str, siblings: tuple[str, ...]) -> Iterator[str]:
     kind = value.get('type')
     if '_scope_' in value or (isinstance(kind, str) and '.' in kind):
         scope = value.get('_scope_', str(kind).partition('.')[0])
-        if scope not in ('mmdet', 'mmengine'):
+        if scope not in SCOPES:
             return
     if kind is not None:
         yield from _check_typed(value, path, siblings)

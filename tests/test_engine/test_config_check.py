@@ -172,6 +172,12 @@ class TestMistakes:
             load_config(ATTACK, options=options)
         assert error.value.args == (expected,)
 
+    def test_in_a_config_that_inherits_from_a_package(self):
+        """mmengine notes the package in each dict."""
+        options = {'model.sample_set.score_thrr': 0.3}
+        with pytest.raises(KeyError, match="did you mean 'score_thr'"):
+            load_config(str(ROOT / 'attack/custom.py'), options=options)
+
     def test_all_at_once(self):
         pipeline = [dict(type='RandomFlip', probb=i) for i in range(7)]
         text = message(train_dataloader=dict(dataset=dict(pipeline=pipeline)))
