@@ -19,12 +19,19 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.utils import track_iter_progress
 
+from mmdet_facepatch.datasets import PastePatch, pipeline_steps
 from mmdet_facepatch.engine import (
     add_debug_argument,
     complete_pipelines,
     data_config,
     load_config,
     run_tool,
+)
+from mmdet_facepatch.engine.loops.conditions import data_classes
+from mmdet_facepatch.utils.target_classes import (
+    TargetLabels,
+    class_labels,
+    split_target,
 )
 from mmdet_facepatch.visualization import evaluated_image
 
@@ -91,6 +98,15 @@ def paste_step(cfg: Config, patch: str) -> dict[str, Any]:
     )
 
 
+def target_labels(cfg: Config, dataset: Any) -> tuple[int, ...]:
+    """Labels of the attack's target; of all classes where the config names none."""
+    classes = data_classes(dataset) or ('face',)
+    target, _ = split_target(cfg.get('model', {}).get('target'))
+    if target is None:
+        return tuple(range(len(classes)))
+    return class_labels(target, classes, None, 'the data set')
+
+
 def with_patch(pipeline: list[dict], step: dict[str, Any]) -> list[dict]:
     """The pipeline with this step, in place of its own or after loading."""
     steps = [other for other in pipeline if other['type'] != 'PastePatch']
@@ -125,6 +141,11 @@ def main() -> None:
     dataset = DATASETS.build(options)
     visualizer = VISUALIZERS.build(dict(type='FaceVisualizer', name='browse'))
     visualizer.dataset_meta = dataset.metainfo
+    labels = target_labels(cfg, dataset)
+    visualizer.target_labels = TargetLabels(labels, labels)
+    for step in pipeline_steps(dataset):
+        if isinstance(step, PastePatch):
+            step.labels = labels
     count = len(dataset) if args.num is None else min(args.num, len(dataset))
     for index in track_iter_progress(list(range(count))):
         image, sample = picture_of(dataset[index], args.phase)

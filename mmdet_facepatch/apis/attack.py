@@ -125,7 +125,8 @@ def attack(
     Raises:
         FileNotFoundError: If a file or folder is not there.
         ValueError: If an argument is unfit, or the class of the faces is not clear.
-        WorkDirError: If the work dir holds results of another run.
+        WorkDirError: If the work dir holds results of another run, or there is nothing
+            to resume, or only with another config.
 
     Example:
         >>> images = [np.full((96, 96, 3), 90, np.uint8)]

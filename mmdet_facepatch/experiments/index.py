@@ -9,8 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
+from ..attack.detector_config import read_detector_config
 from ..datasets.describe import describe_data
 from ..utils.digests import content_digest
 from ..utils.provenance import portable
@@ -108,6 +107,6 @@ def _data_sets(spec: ExperimentSpec, plan: Plan) -> dict[str, Any]:
         found['optimised'] = describe(run.config.train_dataloader)
     detectors = {}
     for name in spec.used_detectors:
-        cfg = Config.fromfile(spec.detectors[name]['config'])
+        cfg = read_detector_config(spec.detectors[name]['config'])
         detectors[name] = describe(cfg.get('train_dataloader'))
     return dict(found, detectors=detectors)

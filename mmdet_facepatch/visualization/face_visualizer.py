@@ -247,6 +247,11 @@ def evaluated_image(data_batch: Mapping[str, Any], index: int = 0) -> NDArray[np
         views, key=lambda view: abs(view[1].img_shape[0] - view[1].ori_shape[0])
     )
     height, width = sample.img_shape[:2]
+    if 'scale_factor' in sample:
+        # Pad counts what it adds to img_shape.
+        scales = sample.scale_factor[1::-1]
+        sides = zip(sample.ori_shape, scales, (height, width), strict=False)
+        height, width = (min(round(side * scale), now) for side, scale, now in sides)
     image = tensor[:, :height, :width].permute(1, 2, 0).cpu().numpy()
     if sample.get('flip'):
         image = mmcv.imflip(image, sample.flip_direction)

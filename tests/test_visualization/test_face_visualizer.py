@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import Compose
 from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
@@ -13,6 +14,7 @@ from mmengine.structures import InstanceData
 from mmdet_facepatch.visualization import FaceVisualizer, evaluated_image
 from mmdet_facepatch.visualization.face_visualizer import BLUE, RED, YELLOW
 
+META = ('ori_shape', 'img_shape', 'scale_factor')
 GREY = 120
 BOX = [20, 30, 80, 90]
 VISUALIZER = FaceVisualizer()
@@ -218,4 +220,30 @@ class TestEvaluatedImage:
         padded = torch.zeros(3, 64, 64, dtype=torch.uint8)
         padded[:, :40, :60] = tensor
         batch = dict(inputs=[padded], data_samples=[found])
+        assert np.array_equal(evaluated_image(batch), image)
+
+    @pytest.mark.parametrize('order', [(0, 1), (1, 0)])
+    def test_padding_of_the_pipeline_is_cut(self, order):
+        """Pad counts what it adds to the image's shape, as in YOLOX's pipeline."""
+        image = self.image().transpose((*order, 2)).copy()
+        height, width = image.shape[:2]
+        steps = Compose(
+            [
+                dict(type='Resize', scale=(120, 120), keep_ratio=True),
+                dict(type='Pad', pad_to_square=True, pad_val=dict(img=(7, 7, 7))),
+                dict(type='PackDetInputs', meta_keys=META),
+            ]
+        )
+        # Nearest, so that the way back is exact.
+        steps.transforms[0].interpolation = 'nearest'
+        item = steps(
+            dict(
+                img=image[..., ::-1],
+                img_shape=(height, width),
+                ori_shape=(height, width),
+            )
+        )
+        assert item['inputs'].shape == (3, 120, 120)
+        assert item['data_samples'].img_shape == (120, 120)
+        batch = dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
         assert np.array_equal(evaluated_image(batch), image)
