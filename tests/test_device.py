@@ -133,6 +133,9 @@ def build_attacker(framework: str, device: str, **keys: Any) -> Any:
         checkpoint=f'facepatch://{framework}_mbv2_widerface_subset',
     )
     cfg.patch.size = (32, 32)
+    cfg.tta_model = dict(
+        type='PyramidTTA', tta_cfg=dict(nms=dict(type='nms', iou_threshold=0.3))
+    )
     # So that there are samples.
     cfg.sample_set.score_thr = 1e-4
     cfg.update(keys)

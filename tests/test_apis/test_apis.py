@@ -199,7 +199,9 @@ class TestEvaluate:
             ),
             target='face',
         )['clean']
-        same = [numbers(found) for found in (arrays, other, coco, dataset)]
+        floats = [image / 255 for image in pictures()]
+        scaled = run_evaluation(detector, floats, FACES)['clean']
+        same = [numbers(found) for found in (arrays, other, coco, dataset, scaled)]
         assert len(set(same)) == 1
         assert coco.img_ids == ('sub/0', 'sub/1')
 
@@ -307,8 +309,10 @@ class TestUnfitArguments:
             ('*', [[[1, 2, 9, float('nan')]], []], ValueError, 'finite'),
             ('*', [[], [[5, 5, 4, 9]]], ValueError, r'box \[5.0, .* of image 1'),
             ('*', [[], [[96, 5, 99, 9]]], ValueError, 'lies outside'),
-            ([np.zeros((4, 4, 3))], [[]], ValueError, 'image 0 is .* float64'),
-            ([np.zeros((4, 4), np.uint8)], [[]], ValueError, r'is \(4, 4\) uint8'),
+            ([np.full((4, 4, 3), 9.0)], [[]], ValueError, r'from 9 to 9, .* \[0, 1\]'),
+            ([np.full((4, 4, 3), np.nan)], [[]], ValueError, 'image 0 has floats'),
+            ([np.zeros((4, 4, 3), int)], [[]], ValueError, 'image 0 is int64, but mus'),
+            ([np.zeros((4, 4), np.uint8)], [[]], ValueError, r'is \(4, 4\), but must'),
             (dict(model={}), None, ValueError, 'of a detector or an attack'),
             (dict(a=1), None, ValueError, 'no test_dataloader'),
         ],

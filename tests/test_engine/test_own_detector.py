@@ -16,12 +16,13 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmdet_facepatch.attack import build_frozen_detector
+from mmdet_facepatch.attack import build_frozen_detector, save_patch
 from mmdet_facepatch.engine import (
     build_runner,
     complete_pipelines,
     load_config,
     preflight,
+    set_steps,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -338,3 +339,75 @@ def test_what_says_nothing_is_told(own, tmp_path):
     build_runner(attack).test()
     first = (tmp_path / 'out' / 'report.md').read_text().splitlines()[0]
     assert first.startswith("WARNING: the detector finds nothing in the images of 'cle")
+
+
+def test_so_many_steps(own, tmp_path):
+    """An epoch has two; the schedule ends with the last step."""
+    cfg = config(own, tmp_path / 'steps')
+    cfg.train_cfg = dict(type='PatchAttackLoop', max_epochs=20)
+    cfg.param_scheduler = [
+        dict(
+            type='CosineAnnealingLR',
+            by_epoch=True,
+            eta_min=0.0,
+            convert_to_iter_based=True,
+        )
+    ]
+    set_steps(cfg, 3)
+    runner = build_runner(cfg)
+    runner.train()
+    assert runner.iter == 3 and runner.epoch == 2
+    # Of the third of three steps: a cosine at two thirds.
+    assert runner.optim_wrapper.get_lr()['lr'] == [pytest.approx(0.02 * 0.25)]
+    patch = runner.model.patch.pixels.detach().clone()
+    cfg.update(resume=True, experiment_name='again')
+    again = build_runner(cfg)
+    again.train()
+    assert again.iter == 3
+    assert torch.equal(again.model.patch.pixels, patch)
+    for steps in (0, -1):
+        with pytest.raises(ValueError, match='--steps must be at least 1'):
+            set_steps(cfg, steps)
+
+
+def test_loop_needs_epochs_or_steps(own, tmp_path):
+    for limits in (dict(), dict(max_epochs=2, max_steps=2)):
+        cfg = config(own, tmp_path / 'limits')
+        cfg.train_cfg = dict(type='PatchAttackLoop', **limits)
+        with pytest.raises(ValueError, match='needs max_epochs or max_steps'):
+            build_runner(cfg).train_loop  # noqa: B018
+
+
+def test_what_is_missing_is_found_before_work(own, tmp_path):
+    """Of the test, and by the tool's own order: nothing is optimised."""
+    cfg = config(own, tmp_path / 'missing')
+    cfg.test_dataloader.dataset.data_prefix.img = str(tmp_path)
+    runner = build_runner(cfg)
+    with pytest.raises(FileNotFoundError, match='test_dataloader: 3 of 3 image files'):
+        preflight(runner, train=True, test=True)
+    cfg = config(own, tmp_path / 'condition')
+    cfg.test_cfg.conditions.other = str(tmp_path / 'other.png')
+    with pytest.raises(FileNotFoundError, match='other.png'):
+        preflight(build_runner(cfg), test=True)
+
+
+def test_a_look_ahead_changes_nothing(own, tmp_path):
+    patches = []
+    for looks in (False, True):
+        cfg = config(own, tmp_path / str(looks))
+        runner = build_runner(cfg)
+        if looks:
+            preflight(runner, train=True, test=True)
+        runner.train()
+        patches.append(runner.model.patch.pixels.detach().clone())
+    assert torch.equal(*patches)
+
+
+def test_a_patch_file_of_another_size_is_told(own, tmp_path):
+    save_patch(tmp_path / 'small.png', torch.rand(3, 8, 8))
+    cfg = config(own, tmp_path / 'size')
+    cfg.test_cfg.conditions.patch = str(tmp_path / 'small.png')
+    lines = preflight(build_runner(cfg), test=True)
+    assert lines[-1] == (
+        'the patch of condition patch has 8 x 8 pixels, that of the attack 16 x 16'
+    )

@@ -274,6 +274,9 @@ def test_data_of_the_config_is_used():
     whole = data_config('widerface', ROOT / 'configs')
     subset = data_config('subset', ROOT / 'configs')
     cfg = planner._evaluation(spec.entries[0])
+    # At the paper's scales, which the experiment asks for.
+    (*_, scales) = cfg.test_dataloader.dataset.pop('pipeline')
+    assert len(scales['transforms'][0]) == 8
     assert cfg.test_dataloader == whole.test_dataloader != subset.test_dataloader
     attacked = next(entry for entry in spec.entries if entry.attack)
     train = planner._attack(attacked, attacked.attack).train_dataloader
