@@ -33,6 +33,8 @@ REPO_ROOT = Path(__file__).resolve().parents[1]
 NO_GPU = dict(CUDA_VISIBLE_DEVICES='')
 
 
+# First: xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
