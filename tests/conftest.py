@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mmengine.config import ConfigDict
@@ -33,21 +34,23 @@ REPO_ROOT = Path(__file__).resolve().parents[1]
 NO_GPU = dict(CUDA_VISIBLE_DEVICES='')
 
 
-# First: xdist reads the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
-    """Tests that share what takes long to make stay in one process of xdist.
+# Files whose tests share an experiment, which takes a minute to make.
+OF_ONE_EXPERIMENT = ('test_experiment', 'test_figures', 'test_publish', 'test_store')
 
-    That are those of a file, and all that need a detector to be trained.
-    """
-    if not config.pluginmanager.hasplugin('xdist'):
-        return
-    for item in items:
-        trained = 'trained' in getattr(item, 'fixturenames', ())
-        group = 'trained' if trained else item.nodeid.split('::')[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+
+# Of xdist, which need not be there.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Tests of a file stay in one process, as they share what takes long to make."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class SharedScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = super()._split_scope(nodeid)
+            return 'experiment' if Path(path).stem in OF_ONE_EXPERIMENT else path
+
+    by_file = config.getvalue('dist') == 'loadfile'
+    return SharedScheduling(config, log) if by_file else None
 
 
 @pytest.fixture(autouse=True)

@@ -8,4 +8,5 @@ bash tools/setup_env.sh --tests
 .venv/bin/python -m ruff check .
 .venv/bin/python -m ruff format --check .
 .venv/bin/python -m mypy
-exec .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup "$@"
+# Tests of a file stay in one process: tests/conftest.py.
+exec .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile "$@"

@@ -20,6 +20,7 @@ from mmdet_facepatch.engine import (
     claim_work_dir,
     draw_detections,
     load_config,
+    preflight,
     run_tool,
     set_report_option,
 )
@@ -93,6 +94,7 @@ def main() -> None:
         check_checkpoint(runner.model, args.checkpoint, args.config)
         if args.out:
             runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        preflight(runner, test=True)
         runner.test()
 
 

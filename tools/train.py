@@ -12,6 +12,7 @@ from mmdet_facepatch.engine import (
     build_runner,
     claim_work_dir,
     load_config,
+    preflight,
     run_tool,
 )
 from mmdet_facepatch.utils.memory import keep_freed_memory
@@ -53,7 +54,9 @@ def main() -> None:
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', {}).enable = True
     with claim_work_dir(cfg, ['train'], args.overwrite):
-        build_runner(cfg).train()
+        runner = build_runner(cfg)
+        preflight(runner, train=True)
+        runner.train()
 
 
 if __name__ == '__main__':

@@ -164,7 +164,7 @@ def build_attacker(
             pipeline.
     """
     # The runner makes its own, after the detector is loaded.
-    MMLogger.get_instance(cfg.experiment_name, log_level=cfg.log_level)
+    logger = MMLogger.get_instance(cfg.experiment_name, log_level=cfg.log_level)
     given: Sequence[Any] = (
         detector if isinstance(detector, (list, tuple)) else [detector]
     )
@@ -174,9 +174,14 @@ def build_attacker(
     if isinstance(first, dict):
         detector_config = read_detector_config(first['config'])
     else:
-        # As mmdet's init_detector leaves it; of a bare module nobody knows how it is
-        # deployed.
-        detector_config = getattr(first, 'cfg', None) or _PLAIN
+        # As mmdet's init_detector leaves it.
+        detector_config = getattr(first, 'cfg', None)
+        if detector_config is None:
+            detector_config = _PLAIN
+            logger.warning(
+                f'the {type(first).__name__} has no cfg that says how it is deployed: '
+                'it is shown images at their original size, or at the given scales'
+            )
     complete_pipelines(cfg, detector_config)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(dict(cfg.model, detector=resolved))
