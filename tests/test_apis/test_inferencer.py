@@ -160,6 +160,8 @@ class TestFaceInferencer:
     def test_unknown_name(self):
         with pytest.raises(FileNotFoundError, match=f'no such weights.*{NAME}'):
             FaceInferencer('sln_mbv3', **QUIET)
+        with pytest.raises(ValueError, match="target 'Face': .* did you mean 'face'"):
+            FaceInferencer(NAME, target='Face', **QUIET)
 
     def test_colours_of_arrays(self, faces, photo):
         (drawn,) = faces(photo, return_vis=True, draw_pred=False)['visualization']

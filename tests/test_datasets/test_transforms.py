@@ -272,6 +272,22 @@ class TestRandomFaceScaleCrop:
             size = math.sqrt((x2 - x1) * (y2 - y1))
             assert 8 * (1 - tolerance) < size < 60 * (1 + tolerance)
 
+    def test_crops_around_faces_of_the_target(self):
+        """Boxes of other classes are kept, but not cropped around."""
+        transform = RandomFaceScaleCrop(
+            crop_size=64, face_size=(20, 40), labels=(1, 2), **self.FREE
+        )
+        kept = set()
+        for _ in range(60):
+            results = sample(400, 400, [[10, 10, 40, 40], [350, 350, 390, 390]])
+            results['gt_bboxes_labels'] = np.array([0, 2])
+            results = transform(results)
+            kept.update(results['gt_bboxes_labels'].tolist())
+        assert kept == {2}
+        without = sample(400, 400, [[10, 10, 40, 40]])
+        without['gt_bboxes_labels'] = np.array([0])
+        assert transform(without)['img'].shape == (64, 64, 3)
+
     def test_log_uniform(self):
         transform = RandomFaceScaleCrop(crop_size=64, face_size=(12, 140), **self.FREE)
         sizes = []
