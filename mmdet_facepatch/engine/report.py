@@ -231,9 +231,10 @@ def describe_view(runner: Runner) -> str:
     parts = [f'score >= {kept["score_thr"]:g}'] if 'score_thr' in kept else []
     parts += [f'NMS at IoU {nms}'] if nms else []
     own = f' ({", ".join(parts)})' if parts else ''
-    shown = ', '.join(map(_describe_scale, scales)) or 'the original size'
+    shown = ', '.join(map(_describe_scale, scales))
     if not any(str(step['type']).endswith('TestTimeAug') for step in pipeline):
-        return f'as the detector is deployed, at {shown}{own}'
+        size = shown if ' x ' in shown else f'scale {shown or 1}'
+        return f'as the detector is deployed, at {size}{own}'
     model = cfg.get('model', {})
     merge = (model.get('tta_model') or model).get('tta_cfg') or {}
     return (
