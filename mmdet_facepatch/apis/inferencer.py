@@ -84,6 +84,11 @@ class FaceInferencer(DetInferencer):
             checkpoint = dict(state_dict=model.state_dict(), meta=meta)
         super()._load_weights_to_model(model, checkpoint, cfg)
 
+    def _get_transform_idx(self, pipeline_cfg: Any, name: Any) -> int:
+        # mmdet 3.3 does not look past the scope in a type.
+        plain = [dict(step, type=step['type'].split('.')[-1]) for step in pipeline_cfg]
+        return super()._get_transform_idx(plain, name)
+
     @torch.no_grad()
     def forward(self, inputs: Any, **kwargs: Any) -> list[DetDataSample]:
         """Detections of faces.
