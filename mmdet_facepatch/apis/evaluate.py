@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..attack import save_patch
 from ..engine import ReportHook, claim_work_dir, preflight
+from ..engine.report import protocol_of, report_caption
 from ..evaluation import FaceEvaluation, format_report
 from ..utils.randomness import seeded
 from ..utils.target_classes import Target
@@ -41,9 +42,11 @@ class Evaluations(Mapping[str, FaceEvaluation]):
 
     Attributes:
         by_condition (dict[str, FaceEvaluation]): The clean images first.
+        protocol (dict[str, Any]): What the numbers depend on, as in ``report.json``.
     """
 
     by_condition: dict[str, FaceEvaluation]
+    protocol: dict[str, Any]
 
     def __getitem__(self, condition: str) -> FaceEvaluation:
         return self.by_condition[condition]
@@ -58,6 +61,7 @@ class Evaluations(Mapping[str, FaceEvaluation]):
         return format_report(
             {name: found.numbers for name, found in self.items()},
             {name: found.intervals for name, found in self.items()},
+            caption=report_caption(self.by_condition, self.protocol),
         )
 
 
@@ -164,7 +168,7 @@ def evaluate(
             preflight(runner, test=True)
             runner.test()
         report = next(h for h in runner.hooks if isinstance(h, ReportHook))
-        return Evaluations(dict(report.evaluations))
+        return Evaluations(dict(report.evaluations), protocol_of(runner))
 
 
 def _source(name: str, patch: Any, folder: Path) -> Any:

@@ -56,16 +56,23 @@ def write_report(
     save_curves(target / 'curves.npz', evaluations)
     numbers = {name: e.numbers for name, e in evaluations.items()}
     intervals = {name: e.intervals for name, e in evaluations.items()}
-    caption = _caption(evaluations, protocol)
+    caption = report_caption(evaluations, protocol)
     markdown = report_to_markdown(numbers, intervals, caption=caption)
     write_atomically(target / 'report.md', f'{markdown}\n'.encode())
     _save_plots(target / 'plots', evaluations)
     return format_report(numbers, intervals, caption=caption)
 
 
-def _caption(
+def report_caption(
     evaluations: Mapping[str, FaceEvaluation], protocol: Mapping[str, Any]
 ) -> str:
+    """What stands above the tables: doubts, target, view, and what numbers are.
+
+    Args:
+        evaluations (Mapping[str, FaceEvaluation]): Evaluation by name of the condition,
+            the reference first.
+        protocol (Mapping[str, Any]): See :func:`protocol_of`.
+    """
     reference, first = next(iter(evaluations.items()))
     lines = [f'WARNING: {doubt}' for doubt in doubts(evaluations, protocol)]
     lines += [f'{key}: {protocol[key]}' for key in FIRST_LINES if protocol.get(key)]

@@ -165,7 +165,7 @@ class TestEvaluate:
         assert numbers(found['tensor']) != numbers(found['clean'])
         assert found['clean'].numbers['all/num_faces'] == 3
         assert found['clean'].img_ids == ('000000', '000001')
-        for line in ('clean', 'tensor', 'AF_beta', 'precision/recall'):
+        for line in ('clean', 'tensor', 'AF_beta', 'target: face', 'view: '):
             assert line in str(found)
 
     @pytest.mark.slow
