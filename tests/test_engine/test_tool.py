@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 from mmdet.registry import TASK_UTILS
@@ -160,6 +161,13 @@ class TestStatus:
 
 
 class TestInterrupt:
+    @pytest.fixture(autouse=True)
+    def heeded(self) -> Iterator[None]:
+        """Shells start what runs in the background deaf to Ctrl-C."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
     def interrupted(self, folder, purposes, capsys, *left, **keys):
         cfg = Config(dict(model=dict(type='X'), work_dir=str(folder), **keys))
 
