@@ -94,11 +94,14 @@ def _read_sizes(
 ) -> list[tuple[int, int] | None]:
     """Width and height of each image; None where no local file is to be read."""
     paths = [_local_path(info) for info in infos]
-    missing = [path for path in paths if path is not None and not os.path.isfile(path)]
+    # In the order of the data set, each once.
+    missing = dict.fromkeys(
+        path for path in paths if path is not None and not os.path.isfile(path)
+    )
     if missing:
         message = (
             f'{owner}: {len(missing)} of {len(paths)} image files do not exist, the '
-            f'first is {missing[0]}'
+            f'first is {next(iter(missing))}'
         )
         if not skips:
             raise FileNotFoundError(message)
