@@ -1,5 +1,5 @@
 # SLN with a MobileNetV2, on few images and no GPU.
-_base_ = ['sln_r18_widerface_subset.py', '_base_/models/mobilenet_v2.py']
+_base_ = ['sln_r18_widerface_subset.py', '_base_/models/mobilenet_v2_centerface.py']
 
 model = dict(
     backbone={{_base_.mobilenet_v2}},

@@ -4,7 +4,7 @@ from .backbones import HeadlessMobileNetV2
 from .data_preprocessors import ChannelsLastDetDataPreprocessor
 from .dense_heads import RetinaMarginHead, SLNHead, SSDMarginHead
 from .detectors import MTCNN, SLN, CenterFace, YuNet, check_checkpoint
-from .losses import IoURegressionLoss, SoftmaxFocalLoss
+from .losses import IoURegressionLoss
 from .necks import TopDownP2
 from .roi_heads import ContiguousSingleRoIExtractor, Shared2FCMarginBBoxHead
 from .task_modules import GroupSamplingAssigner
@@ -24,7 +24,6 @@ __all__ = [
     'SLNHead',
     'SSDMarginHead',
     'Shared2FCMarginBBoxHead',
-    'SoftmaxFocalLoss',
     'TopDownP2',
     'YuNet',
     'check_checkpoint',

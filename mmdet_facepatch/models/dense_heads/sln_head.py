@@ -35,9 +35,7 @@ class SLNHead(MarginMixin, AnchorHead):
             two output convolutions. The paper does not say; 1 as in RPN. Defaults to 1.
         cls_average (str): 'joint' divides both classification losses by the number of
             all samples, so that their sum is the usual mean cross entropy; 'separate'
-            divides each by the number of its own samples; 'positives' divides both by
-            the number of positives, for focal loss over all negatives. Defaults to
-            'joint'.
+            divides each by the number of its own samples. Defaults to 'joint'.
         loss_cls (dict, optional): Softmax classification loss. Defaults to None.
         loss_bbox (dict, optional): Box loss, on decoded boxes with
             ``reg_decoded_bbox``. Defaults to None.
@@ -71,10 +69,10 @@ class SLNHead(MarginMixin, AnchorHead):
                 'SLNHead: scores are a softmax over background and '
                 'classes; set loss_cls.use_sigmoid=False'
             )
-        if cls_average not in ('joint', 'separate', 'positives'):
+        if cls_average not in ('joint', 'separate'):
             raise ValueError(
-                "SLNHead: cls_average must be 'joint', 'separate' or "
-                f"'positives', got {cls_average!r}"
+                "SLNHead: cls_average must be 'joint' or 'separate', "
+                f'got {cls_average!r}'
             )
         self.stacked_convs = stacked_convs
         self.cls_average = cls_average
@@ -167,8 +165,6 @@ class SLNHead(MarginMixin, AnchorHead):
         num_pos, num_neg = len(pos_logits), len(neg_logits)
         if self.cls_average == 'joint':
             num_pos = num_neg = num_pos + num_neg
-        elif self.cls_average == 'positives':
-            num_neg = num_pos
         background = pos_labels.new_full((len(neg_logits),), self.num_classes)
         return dict(
             loss_cls_pos=self.loss_cls(
