@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import socket
 import zipfile
 
 import numpy as np
@@ -165,7 +166,13 @@ def test_other_schemes(name, message):
 
 
 @pytest.mark.parametrize(
-    'name', ['https://host/epoch_1.pth', 'open-mmlab://resnet50_caffe', 'mmcls://vgg11']
+    'name',
+    [
+        'https://host/epoch_1.pth',
+        'torchvision://resnet18',
+        'open-mmlab://resnet50_caffe',
+        'mmcls://vgg11',
+    ],
 )
 def test_downloads_are_read_as_files_are(evil, trap, tmp_path, monkeypatch, name):
     """The file is fetched once, and refused each time."""
@@ -183,6 +190,21 @@ def test_downloads_are_read_as_files_are(evil, trap, tmp_path, monkeypatch, name
     assert len(fetched) == 1
     assert fetched[0].startswith('http')
     assert not trap.exists()
+
+
+def test_silent_server(tmp_path, monkeypatch):
+    """A download ends soon after the server has fallen silent."""
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    monkeypatch.setattr('mmdet_facepatch.utils.safe_loading.SILENCE', 0.2)
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        url = f'http://127.0.0.1:{server.getsockname()[1]}/x.pth'
+        with pytest.raises(ConnectionError, match=f'{url} could not be .*timed out'):
+            SafeCheckpointLoader.load_checkpoint(url)
+    with pytest.raises(ConnectionError, match=f'{url} could not be .*refused'):
+        SafeCheckpointLoader.load_checkpoint(url)
+    assert socket.getdefaulttimeout() is None
+    assert not [path for path in tmp_path.rglob('*') if path.is_file()]
 
 
 def test_backbone_of_a_classifier(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 # isort: split
 from mmdet_facepatch.engine import (
     add_common_arguments,
+    add_steps_argument,
     build_runner,
     claim_work_dir,
     complete_pipelines,
@@ -49,12 +50,7 @@ def parse_args() -> argparse.Namespace:
         help='report on an image pyramid of these scales, as the paper does, in place '
         "of the detector's own test pipeline",
     )
-    parser.add_argument(
-        '--steps',
-        type=int,
-        metavar='N',
-        help='stop after N steps, in place of the epochs of the config',
-    )
+    add_steps_argument(parser)
     parser.add_argument(
         '--resume',
         nargs='?',

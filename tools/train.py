@@ -9,11 +9,13 @@ import mmdet_facepatch  # noqa: F401  checks the stack before anything needs it
 # isort: split
 from mmdet_facepatch.engine import (
     add_common_arguments,
+    add_steps_argument,
     build_runner,
     claim_work_dir,
     load_config,
     preflight,
     run_tool,
+    set_steps,
 )
 from mmdet_facepatch.utils.memory import keep_freed_memory
 
@@ -29,6 +31,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='scale the learning rate with the batch size',
     )
+    add_steps_argument(parser)
     parser.add_argument(
         '--resume',
         nargs='?',
@@ -51,6 +54,8 @@ def main() -> None:
         resume=args.resume,
         amp=args.amp,
     )
+    if args.steps is not None:
+        set_steps(cfg, args.steps)
     if args.auto_scale_lr:
         cfg.setdefault('auto_scale_lr', {}).enable = True
     with claim_work_dir(cfg, ['train'], args.overwrite):

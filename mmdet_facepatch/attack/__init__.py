@@ -4,6 +4,7 @@ from .attacker import PatchAttacker, attacker_of, find_attacker
 from .candidates import Candidates
 from .compositor import PatchCompositor, paste_patch
 from .detector_config import read_detector_config
+from .detector_positives import DetectorPositivesSampleSet
 from .frozen_detector import build_frozen_detector, detector_digest, merge_batch_norms
 from .losses import (
     AdversarialLoss,
@@ -37,6 +38,7 @@ __all__ = [
     'AutoCandidateReader',
     'CandidateReader',
     'Candidates',
+    'DetectorPositivesSampleSet',
     'FocalAdversarialLoss',
     'PatchAttacker',
     'PatchColorJitter',

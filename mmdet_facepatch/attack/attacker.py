@@ -74,7 +74,7 @@ class PatchAttacker(BaseModel):
     2. :attr:`patch_transforms` change the patch at random, for each image anew.
     3. :attr:`compositor` pastes it into the squares.
     4. The reader runs the detector and returns candidates.
-    5. :attr:`sample_set` selects among them.
+    5. :attr:`sample_set` selects among them, for each detector by itself.
     6. :attr:`loss` scores the selected samples.
 
     Args:
@@ -148,7 +148,8 @@ class PatchAttacker(BaseModel):
         self.loss = MODELS.build(loss or dict(type='AdversarialLoss'))
         several = detector if isinstance(detector, (list, tuple)) else [detector]
         frozen = [
-            freeze_detector(one, reader, split_target(target)[1]) for one in several
+            freeze_detector(one, reader, split_target(target)[1], self.sample_set)
+            for one in several
         ]
         if not frozen:
             raise ValueError('PatchAttacker: the list of detectors is empty')
@@ -335,7 +336,7 @@ class PatchAttacker(BaseModel):
         found = frozen.reader(detector, batch['inputs'], batch['data_samples'])
         log_scores = []
         for candidates, boxes, patches in zip(found, faces, squares, strict=True):
-            index = self.sample_set(candidates, boxes, patches.to(boxes))
+            index = frozen.sample_set(candidates, boxes, patches.to(boxes))
             # No comparison selects a NaN; adding it propagates the NaN into the loss.
             unclear = torch.nonzero(candidates.log_scores.isnan()).squeeze(1)
             log_scores.append(candidates.log_scores[torch.cat([index, unclear])])

@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.dense_heads.margins import class_log_odds
+
+#: What stands for the anchors of the paper: anchors, proposals, or boxes that a head
+#: predicts.
+BoxKind = Literal['anchors', 'proposals', 'predictions']
+
+
+@dataclass(frozen=True)
+class BoxBlock:
+    """Candidates in a row whose boxes are of one kind.
+
+    Attributes:
+        kind (BoxKind): What they are.
+        count (int): Number of boxes.
+        copies (int): Target classes, each of which has all of these boxes.
+    """
+
+    kind: BoxKind
+    count: int
+    copies: int = 1
 
 
 @dataclass
@@ -23,13 +43,17 @@ class Candidates:
         log_scores (Tensor): ``log S`` of the target class, (A,) float <= 0,
             differentiable in the image. Finite, like its gradient, also where S rounds
             to 0 or 1.
+        blocks (tuple[BoxBlock, ...]): What the boxes are, in their order; empty where a
+            reader does not say it. Defaults to ().
 
     Raises:
-        ValueError: If there is not one score for each box.
+        ValueError: If there is not one score for each box, or the blocks have another
+            number of boxes.
     """
 
     boxes: Tensor
     log_scores: Tensor
+    blocks: tuple[BoxBlock, ...] = ()
 
     def __post_init__(self) -> None:
         expected = (*self.log_scores.shape, 4)
@@ -38,9 +62,29 @@ class Candidates:
                 'Candidates: boxes are (A, 4) and log_scores (A,), but got '
                 f'{tuple(self.boxes.shape)} and {tuple(self.log_scores.shape)}'
             )
+        described = sum(block.count * block.copies for block in self.blocks)
+        if self.blocks and described != len(self.boxes):
+            raise ValueError(
+                f'Candidates: {len(self.boxes)} boxes in blocks of {described}'
+            )
         if self.boxes.dtype in (torch.float16, torch.bfloat16):
             # An area of 256 x 256 is infinite in half precision.
             self.boxes = self.boxes.float()
+
+    @classmethod
+    def of_classes(
+        cls, kind: BoxKind, boxes: Tensor, log_scores: Tensor, copies: int
+    ) -> Candidates:
+        """Each box as a candidate of each target class.
+
+        Args:
+            kind (BoxKind): What the boxes are.
+            boxes (Tensor): (A, 4) float xyxy, pixels.
+            log_scores (Tensor): (K * A,) float, one class after the other.
+            copies (int): K, the number of target classes.
+        """
+        block = BoxBlock(kind, len(boxes), copies)
+        return cls(boxes.repeat(copies, 1), log_scores, (block,))
 
     @property
     def scores(self) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.registry import DefaultScope
-from torch import nn
+from torch import Tensor, nn
 
 from ..models.detectors import check_checkpoint
 from ..utils.digests import file_digest
@@ -26,6 +26,7 @@ from .detector_config import (
     num_classes,
     read_detector_config,
 )
+from .sample_sets import SampleSet
 
 # How many differing keys an error message names.
 NAMED_KEYS = 3
@@ -203,6 +204,12 @@ def build_frozen_detector(
     return merge_batch_norms(detector) if merge_norms else detector
 
 
+def _detector_name(detector: nn.Module) -> str:
+    path = getattr(getattr(detector, 'cfg', None), 'filename', None)
+    file = f' of {Path(path).name}' if path else ''
+    return f'the detector {type(detector).__name__}{file}'
+
+
 @dataclass(frozen=True)
 class FrozenDetector:
     """One frozen detector of an attack.
@@ -211,21 +218,20 @@ class FrozenDetector:
         module (nn.Module): In ``eval()``, without parameter gradients.
         reader (Callable[..., list[Candidates]]): Reads its candidates.
         class_ids (tuple[int, ...]): Target among its classes.
+        sample_set (Callable[..., Tensor]): Selects samples among its candidates.
         weight (float): Factor on its loss.
     """
 
     module: nn.Module
     reader: Callable[..., list[Candidates]]
     class_ids: tuple[int, ...]
+    sample_set: Callable[..., Tensor]
     weight: float = 1.0
 
     @property
     def name(self) -> str:
         """For a message: its class, and the file of its config, if it has one."""
-        cfg = getattr(self.module, 'cfg', None)
-        path = getattr(cfg, 'filename', None)
-        file = f' of {Path(path).name}' if path else ''
-        return f'the detector {type(self.module).__name__}{file}'
+        return _detector_name(self.module)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -235,9 +241,12 @@ class FrozenDetector:
 
 
 def freeze_detector(
-    detector: dict | nn.Module, reader: dict | None, target: Target
+    detector: dict | nn.Module,
+    reader: dict | None,
+    target: Target,
+    sample_set: Callable[..., Tensor],
 ) -> FrozenDetector:
-    """Freeze a detector and give it its reader.
+    """Freeze a detector and give it its reader and sample set.
 
     Args:
         detector (dict | nn.Module): Arguments of :func:`build_frozen_detector`, with
@@ -246,9 +255,10 @@ def freeze_detector(
             own; None finds that of its head. Its ``class_id``, if it has one, is the
             target in this detector.
         target (Target): Classes of the detector that are attacked.
+        sample_set (Callable[..., Tensor]): Sample set of the attack.
 
     Returns:
-        FrozenDetector: Detector, reader and weight.
+        FrozenDetector: Detector, reader, sample set and weight.
 
     Raises:
         ValueError: If the weight is not positive, the detector cannot be frozen, or has
@@ -278,10 +288,11 @@ def freeze_detector(
         ids = (found,) if isinstance(found, int) else tuple(found)
     else:
         count = num_classes(module)
-        name = FrozenDetector(module, TASK_UTILS.build, ()).name
-        ids = class_labels(target, class_names(module), count, name)
+        ids = class_labels(target, class_names(module), count, _detector_name(module))
         own['class_id'] = ids
-    return FrozenDetector(module, TASK_UTILS.build(own), ids, weight)
+    if isinstance(sample_set, SampleSet):
+        sample_set = sample_set.of_detector(module, _detector_name(module))
+    return FrozenDetector(module, TASK_UTILS.build(own), ids, sample_set, weight)
 
 
 def detector_file_digest(checkpoint: str) -> str:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from mmdet.registry import TASK_UTILS
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..models.task_modules import best_overlaps
 from .candidates import Candidates
@@ -97,6 +97,18 @@ class SampleSet(ABC):
                     f'{type(self).__name__}: {key} must be in [0, 1), got {value!r}'
                 )
 
+    def of_detector(self, detector: nn.Module, name: str) -> SampleSet:
+        """The sample set of one detector; :class:`PatchAttacker` asks for each.
+
+        Args:
+            detector (nn.Module): The detector under attack, frozen.
+            name (str): What it is called in an error.
+
+        Returns:
+            SampleSet: Itself, unless the selection depends on the detector.
+        """
+        return self
+
     @abstractmethod
     def __call__(
         self, candidates: Candidates, faces: Tensor, patches: Tensor
@@ -118,9 +130,9 @@ class PatchIoUSampleSet(SampleSet):
     """Sample set of *Patch-IoU* (section 3.2): anchors on faces.
 
     In the paper these are the positives of the detector's training. Here they are
-    whatever exceeds ``face_iou_thr``, however the detector was trained, and on all
-    faces that got a patch: on ignored ones as well, and on the whole of a face that a
-    crop cuts.
+    whatever exceeds ``face_iou_thr``, however the detector was trained
+    (:class:`DetectorPositivesSampleSet` asks its own assigner), and on all faces that
+    got a patch: on ignored ones as well, and on the whole of a face that a crop cuts.
 
     Args:
         face_iou_thr (float): IoU with a face that must be exceeded. Defaults to 0.6.

@@ -11,13 +11,9 @@ from .config import (
     add_common_arguments,
     check_data_config,
     data_config,
-    draw_detections,
     enable_safeguards,
     load_config,
     read_config,
-    report_on,
-    set_report_option,
-    set_steps,
 )
 from .hooks import (
     AttackHistoryHook,
@@ -40,6 +36,13 @@ from .loops import (
     ReproducibleIterLoop,
     current_condition,
     find_paste_transform,
+)
+from .options import (
+    add_steps_argument,
+    draw_detections,
+    report_on,
+    set_report_option,
+    set_steps,
 )
 from .pipelines import complete_pipelines
 from .preflight import preflight
@@ -67,6 +70,7 @@ __all__ = [
     'WorkDirError',
     'add_common_arguments',
     'add_debug_argument',
+    'add_steps_argument',
     'build_runner',
     'check_data_config',
     'claim_work_dir',

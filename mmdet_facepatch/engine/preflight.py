@@ -16,6 +16,7 @@ from ..datasets import DataCheck, check_data
 from ..evaluation.metrics.target_metric import TargetMetric
 from ..utils.randomness import seeded
 from .loops.conditions import ConditionLoop, conditions_of, data_classes
+from .pretrained import check_pretrained
 from .report import describe_view
 
 # An attack's first step takes longer than the others; of a long one that is little.
@@ -25,9 +26,10 @@ _WARM_UP_SECONDS = 2.0
 def preflight(runner: Runner, train: bool = False, test: bool = False) -> list[str]:
     """Check data, classes, weights and options of a whole run.
 
-    Everything that the run will need is built; image files are looked for and their
-    headers read, boxes are checked, patches of the conditions are read. Of an attack
-    one step and one test image are tried, which tells how long it will take.
+    Everything that the run will need is built; weights that a training starts from
+    are read, image files are looked for and their headers read, boxes are checked,
+    patches of the conditions are read. Of an attack one step and one test image are
+    tried, which tells how long it will take.
 
     Args:
         runner (Runner): Before ``train()`` and ``test()``.
@@ -44,6 +46,7 @@ def preflight(runner: Runner, train: bool = False, test: bool = False) -> list[s
     attacker = find_attacker(runner.model)
     plan = _Plan(runner, attacker)
     if train:
+        check_pretrained(runner.cfg.get('model'))
         plan.add_training()
     if test:
         plan.add_test()

@@ -11,13 +11,16 @@ import importlib
 import logging
 import os
 import pickle
+import socket
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import mmengine.hub
 import numpy as np
 import torch
 from mmengine.dist import barrier, is_main_process
@@ -32,9 +35,12 @@ from mmengine.runner import (
 from packaging.version import Version
 
 from .files import check_unpacked_size
+from .json_files import read_json
 
 #: Suffix of files that hold tensors and nothing else.
 SAFETENSORS = '.safetensors'
+#: Seconds that a download waits for a server that says nothing.
+SILENCE = 20
 
 
 def read_checkpoint(
@@ -244,7 +250,12 @@ def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 @SafeCheckpointLoader.register_scheme(prefixes=('http://', 'https://'))
 def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Loader of URLs for MMEngine: kept in torch's hub folder, read as any file."""
+    """Loader of URLs for MMEngine: kept in torch's hub folder, read as any file.
+
+    Raises:
+        ConnectionError: If it cannot be fetched, or the server is silent for
+            :data:`SILENCE` seconds.
+    """
     name = Path(urlparse(filename).path).name
     path = Path(torch.hub.get_dir(), 'checkpoints', name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -252,18 +263,35 @@ def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
     if not is_main_process():
         barrier()
     if not path.is_file():
-        # It writes beside the place and renames.
-        torch.hub.download_url_to_file(filename, str(path), progress=False)
+        _download(filename, path)
     if is_main_process():
         barrier()
     return read_checkpoint(path, map_location)
 
 
+def _download(url: str, path: Path) -> None:
+    before = socket.getdefaulttimeout()
+    # torch's function has no timeout of its own.
+    socket.setdefaulttimeout(SILENCE)
+    try:
+        # It writes beside the place and renames.
+        torch.hub.download_url_to_file(url, str(path), progress=False)
+    except (OSError, HTTPException) as error:
+        raise ConnectionError(f'{url} could not be fetched ({error})') from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 @SafeCheckpointLoader.register_scheme(prefixes=('modelzoo://', 'torchvision://'))
 def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Loader of ``torchvision://NAME`` for MMEngine."""
-    url = _named(get_torchvision_models(), filename)
-    return load_from_http(url, map_location)
+    """Loader of ``torchvision://NAME`` for MMEngine.
+
+    Names that MMEngine itself lists, such as ``resnet18``, do not need torchvision.
+    """
+    known = read_json(Path(mmengine.hub.__path__[0], 'torchvision_0.12.json'))
+    if filename.partition('://')[2] not in known:
+        known = get_torchvision_models()
+    return load_from_http(_named(known, filename), map_location)
 
 
 @SafeCheckpointLoader.register_scheme(prefixes=('open-mmlab://', 'openmmlab://'))

@@ -23,7 +23,11 @@ from mmdet_facepatch.attack import (
     detector_digest,
     register_reader,
 )
-from mmdet_facepatch.attack.candidates import class_log_odds, class_log_scores
+from mmdet_facepatch.attack.candidates import (
+    BoxBlock,
+    class_log_odds,
+    class_log_scores,
+)
 from mmdet_facepatch.attack.frozen_detector import freeze
 from mmdet_facepatch.attack.readers import base, find_reader, refuse_head
 
@@ -536,6 +540,10 @@ class TestCandidates:
         with pytest.raises(ValueError, match=r'\(A,\)'):
             Candidates(torch.zeros(2, 4), torch.zeros(2, 1))
 
+    def test_blocks_of_another_number(self):
+        with pytest.raises(ValueError, match='3 boxes in blocks of 4'):
+            Candidates(torch.zeros(3, 4), torch.zeros(3), (BoxBlock('anchors', 2, 2),))
+
 
 class TestLogScores:
     @pytest.mark.parametrize('class_id', [0, 1, 2])
@@ -705,6 +713,22 @@ def all_readable():
     return ANCHORS | REGION | dict(cascade=CASCADE) | POINT | QUERY
 
 
+class TestBlocks:
+    @pytest.mark.parametrize('name', all_readable())
+    def test_say_what_the_boxes_are(self, name):
+        detector = build(all_readable()[name])
+        reader = find_reader(base.detection_head(detector))(class_id=[0, 0])
+        for found in reader(detector, *batch()):
+            (block,) = found.blocks
+            kinds = dict.fromkeys(ANCHORS, 'anchors') | dict.fromkeys(
+                [*REGION, 'cascade'], 'proposals'
+            )
+            assert block.kind == kinds.get(name, 'predictions')
+            assert block.copies == 2
+            first, second = found.boxes.split(block.count)
+            assert torch.equal(first, second)
+
+
 class TestDetectorIsLeftAlone:
     @pytest.mark.parametrize('name', all_readable())
     def test_weights_mode_and_random_numbers(self, name):
@@ -848,6 +872,7 @@ class TestTwoStage:
         )
         for i, (a, b) in enumerate(zip(plain, joined, strict=True)):
             count = len(a.boxes)
+            assert b.blocks == (*a.blocks, BoxBlock('anchors', len(anchors)))
             assert torch.equal(b.boxes[:count], a.boxes)
             assert torch.equal(b.log_scores[:count], a.log_scores)
             assert torch.equal(b.boxes[count:], anchors)

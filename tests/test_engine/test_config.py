@@ -1,11 +1,12 @@
 """Reading of configs for the tools."""
 
+import copy
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from mmdet_facepatch.engine import data_config, load_config, report_on
+from mmdet_facepatch.engine import data_config, load_config, report_on, set_steps
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
@@ -159,3 +160,32 @@ class TestData:
             'An attack and its data have keys in common: inherit from the attack alone '
             'and give the data by --data, or start from configs/attack/custom.py'
         )
+
+
+class TestSteps:
+    """Of trainings; of attacks see test_own_detector.py."""
+
+    def set(self, name, steps=7):
+        cfg = Config.fromfile(CONFIGS / f'{name}.py')
+        before = copy.deepcopy(cfg.param_scheduler)
+        set_steps(cfg, steps)
+        # Not made for another length: only cut off.
+        assert cfg.param_scheduler == before
+        return cfg.train_cfg
+
+    def test_epochs(self):
+        loop = self.set('sln_r18_widerface')
+        assert loop.max_steps == 7 and 'max_epochs' not in loop
+
+    def test_iterations(self):
+        loop = self.set('sln_r18_widerface_subset')
+        assert loop.max_iters == 7 and 'max_steps' not in loop
+
+    @pytest.mark.parametrize(
+        'loop', [dict(by_epoch=True), dict(type='EpochBasedTrainLoop')]
+    )
+    def test_loop_that_counts_epochs_only(self, loop):
+        cfg = Config(dict(train_cfg=dict(loop, max_epochs=2)))
+        with pytest.raises(ValueError, match='train_cfg.type=ReproducibleEpochLoop'):
+            set_steps(cfg, 3)
+        assert cfg.train_cfg.max_epochs == 2

@@ -66,7 +66,13 @@ def convert(content: bytes) -> dict[str, Tensor]:
     backbone = HeadlessMobileNetV2(out_indices=(1, 2, 4, 6))
     state = backbone.state_dict()
     names = [name for name in state if name.endswith('conv.weight')]
-    pairs = zip(names, convolutions(content), strict=False)
+    # Behind them come those of the neck and the head.
+    pairs = [*zip(names, convolutions(content), strict=False)]
+    if len(pairs) < len(names):
+        raise ValueError(
+            f'the file has {len(pairs)} convolutions, and the MobileNetV2 of '
+            f'CenterFace has {len(names)}'
+        )
     for number, (name, (weight, bias)) in enumerate(pairs):
         if weight.shape != state[name].shape:
             raise ValueError(

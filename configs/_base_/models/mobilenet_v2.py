@@ -1,6 +1,6 @@
 # MobileNetV2 from ImageNet weights, in place of a model's backbone. Make them
-# first, without unpickling code, from any torchvision checkpoint of it:
-#   python tools/model_converters/mobilenet_v2.py SRC.pth \
+# first, without unpickling code, from torchvision's checkpoint (see README.md):
+#   python tools/model_converters/mobilenet_v2.py mobilenet_v2-b0353104.pth \
 #       weights/mobilenet_v2_imagenet.pth
 mobilenet_v2 = dict(
     _delete_=True,

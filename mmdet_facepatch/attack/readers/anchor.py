@@ -65,5 +65,8 @@ class AnchorCandidateReader(DenseCandidateReader):
             lambda i: class_log_scores(logits, i, head.use_sigmoid_cls), self.class_ids
         )
         anchors = torch.cat(head_priors(head, outputs[0]))
-        anchors = anchors.repeat(len(self.class_ids), 1)
-        return [Candidates(anchors, image) for image in log_scores]
+        times = len(self.class_ids)
+        return [
+            Candidates.of_classes('anchors', anchors, image, times)
+            for image in log_scores
+        ]

@@ -252,7 +252,8 @@ class PointCandidateReader(DenseCandidateReader):
         candidates = []
         for i, (sample, image) in enumerate(zip(data_samples, scores, strict=True)):
             boxes = _decode(head, levels, priors, i, sample.img_shape)
-            candidates.append(Candidates(boxes.repeat(len(self.class_ids), 1), image))
+            times = len(self.class_ids)
+            candidates.append(Candidates.of_classes('predictions', boxes, image, times))
         return candidates
 
 

@@ -51,7 +51,9 @@ class QueryCandidateReader(CandidateReader):
         images = zip(boxes[-1], log_scores, data_samples, strict=True)
         times = len(self.class_ids)
         return [
-            Candidates(_to_pixels(found, sample.img_shape).repeat(times, 1), scores)
+            Candidates.of_classes(
+                'predictions', _to_pixels(found, sample.img_shape), scores, times
+            )
             for found, scores, sample in images
         ]
 

@@ -140,13 +140,18 @@ class TwoStageCandidateReader(CandidateReader):
         if not any(len(boxes) for boxes in proposals):
             # Nothing to refine; the empty slice keeps the graph.
             nothing = features[0].flatten()[:0]
-            return [Candidates(boxes, nothing) for boxes in proposals]
+            return [
+                Candidates.of_classes('proposals', boxes, nothing, 1)
+                for boxes in proposals
+            ]
         regions, logits = _refine(detector.roi_head, features, proposals, data_samples)
         ids = self.class_ids
         return [
-            Candidates(
-                region[:, 1:].detach().repeat(len(ids), 1),
+            Candidates.of_classes(
+                'proposals',
+                region[:, 1:].detach(),
                 torch.cat([class_log_scores(image, i, False) for i in ids]),
+                len(ids),
             )
             for region, image in zip(regions, logits, strict=True)
         ]
@@ -167,6 +172,7 @@ def _join(first: Candidates, second: Candidates) -> Candidates:
     return Candidates(
         torch.cat([first.boxes, second.boxes]),
         torch.cat([first.log_scores, second.log_scores]),
+        first.blocks + second.blocks if first.blocks and second.blocks else (),
     )
 
 

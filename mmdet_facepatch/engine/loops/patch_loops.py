@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -27,35 +26,15 @@ class PatchAttackLoop(ReproducibleEpochLoop):
     Args:
         runner: As in mmengine.
         dataloader: Config of the data loader.
-        max_epochs: Epochs; the paper runs 100. None with ``max_steps``.
-        max_steps: Stop after so many steps, in the last epoch that they need, in place
-            of ``max_epochs``. Defaults to None.
-        **kwargs: As in :class:`mmengine.runner.EpochBasedTrainLoop`.
+        **kwargs: As in :class:`ReproducibleEpochLoop`; the paper runs 100 epochs.
 
     Raises:
         TypeError: If the model is no attacker.
         ValueError: If the data have no such class as its target.
     """
 
-    def __init__(
-        self,
-        runner: Runner,
-        dataloader: dict,
-        max_epochs: int | None = None,
-        max_steps: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if (max_epochs is None) == (max_steps is None):
-            raise ValueError(
-                'PatchAttackLoop needs max_epochs or max_steps, not '
-                f'{max_epochs} and {max_steps}'
-            )
-        super().__init__(runner, dataloader, max_epochs or 1, **kwargs)
-        if max_steps is not None:
-            if max_steps < 1:
-                raise ValueError(f'max_steps must be at least 1, got {max_steps}')
-            self._max_epochs = math.ceil(max_steps / len(self.dataloader))
-            self._max_iters = max_steps
+    def __init__(self, runner: Runner, dataloader: dict, **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, **kwargs)
         attacker, dataset = attacker_of(runner.model), self.dataloader.dataset
         labels = attacker.target_labels(data_classes(dataset), 'train_dataloader')
         attacker.labels = labels.data

@@ -9,6 +9,7 @@ a validation that an interruption swallowed is made up for.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -99,19 +100,40 @@ class ReproducibleEpochLoop(EpochBasedTrainLoop):
     Args:
         runner (Runner): As in mmengine.
         dataloader (dict): Config of the data loader.
-        max_epochs (int): Epochs.
+        max_epochs (int, optional): Epochs. Defaults to None, with ``max_steps``.
+        max_steps (int, optional): Stop after so many steps, in the last epoch that they
+            need, in place of ``max_epochs``. Defaults to None.
         **kwargs (Any): As in :class:`mmengine.runner.EpochBasedTrainLoop`.
 
     Raises:
         TypeError: If the data loader is no config.
+        ValueError: If there is neither ``max_epochs`` nor ``max_steps``, or both, or
+            no step.
     """
 
     _iter: int
 
     def __init__(
-        self, runner: Runner, dataloader: dict, max_epochs: int, **kwargs: Any
+        self,
+        runner: Runner,
+        dataloader: dict,
+        max_epochs: int | None = None,
+        max_steps: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(runner, seeded_dataloader(dataloader), max_epochs, **kwargs)
+        if (max_epochs is None) == (max_steps is None):
+            raise ValueError(
+                f'{type(self).__name__} needs max_epochs or max_steps, not '
+                f'{max_epochs} and {max_steps}'
+            )
+        super().__init__(
+            runner, seeded_dataloader(dataloader), max_epochs or 1, **kwargs
+        )
+        if max_steps is not None:
+            if max_steps < 1:
+                raise ValueError(f'max_steps must be at least 1, got {max_steps}')
+            self._max_epochs = math.ceil(max_steps / len(self.dataloader))
+            self._max_iters = max_steps
         self._skip = 0
 
     def run(self) -> torch.nn.Module:

@@ -159,7 +159,7 @@ class GroupSamplingAssigner(BaseAssigner):
             gt_inds[(gt_inds == 0) & (iof > self.ignore_iof_thr)] = -1
         positive = overlaps > self.pos_iou_thr
         gt_inds[positive] = index[positive] + 1
-        if self.match_low_quality and len(faces):
+        if self.match_low_quality and len(faces) and len(priors):
             iou, best = best_priors(priors, faces)
             # A prior that a face above the threshold holds stays with it.
             free = (iou > 0) & ~positive[best]
