@@ -15,7 +15,6 @@ from ..attack import find_attacker
 from ..attack.detector_config import dataset_leaves
 from ..evaluation import (
     FaceEvaluation,
-    describe_areas,
     format_report,
     report_to_markdown,
     save_curves,
@@ -80,17 +79,18 @@ def report_caption(
     lines.append(f'precision/recall in % on {_images(first)}')
     delta = first.reference.calibrated_delta
     if not math.isnan(delta):
-        lines.append(
-            f'calibrated: score >= {delta:.4f}, where the '
-            f'precision of {reference} reaches {first.settings.min_precision:g}'
+        origin = (
+            f'where the precision of {reference} reaches '
+            f'{first.settings.min_precision:g}'
+            if first.data['reference'] == 'own'
+            else 'as given by the reference'
         )
+        lines.append(f'calibrated: score >= {delta:.4f}, {origin}')
     lines.append(
         'AF_beta: mean of F_beta over s = s_p - s_n, from '
         f'{"log-odds" if first.data["confidence"] == "margins" else "scores"} (lower '
-        'is a better attack; areas of different detectors are not comparable, as their '
-        'ranges differ)'
+        'is a better attack; not comparable between detectors, whose ranges differ)'
     )
-    lines.append(describe_areas(reference, first.numbers))
     return ';\n'.join(lines)
 
 

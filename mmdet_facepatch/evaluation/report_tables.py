@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ..utils.tables import markdown_table, text_table
 from .functional.bootstrap import Interval
@@ -18,6 +20,7 @@ Intervals = Mapping[str, Mapping[str, Interval]]
 
 _BAND = re.compile(r'height:([^/]+)/recall@(.+)').fullmatch
 _ABSENT = '-'
+_WIDTH = 88  # of a note, in characters
 
 
 def format_report(
@@ -51,7 +54,8 @@ def format_report(
             was not measured.
     """
     tables = _tables(conditions, intervals or {}, deltas)
-    return _joined(caption, tables, text_table)
+    wrap = partial(textwrap.fill, width=_WIDTH)
+    return _joined(caption, tables, text_table, wrap)
 
 
 def report_to_markdown(
@@ -62,7 +66,7 @@ def report_to_markdown(
 ) -> str:
     """The tables of :func:`format_report` in Markdown, and recall by attribute."""
     tables = _tables(conditions, intervals or {}, deltas, attributes=True)
-    return _joined(caption, tables, markdown_table)
+    return _joined(caption, tables, markdown_table, str)
 
 
 def describe_areas(name: str, numbers: Mapping[str, float | None]) -> str:
@@ -75,7 +79,7 @@ def describe_areas(name: str, numbers: Mapping[str, float | None]) -> str:
     known = {key: math.nan if v is None else v for key, v in numbers.items()}
     low, high = (known.get(f'margin_{end}', math.nan) for end in ('low', 'high'))
     if math.isnan(low):
-        return 'AF_beta has no range, as nothing was detected on clean images'
+        return 'AF_beta has no range, as nothing was detected on clean images.'
     shares = [
         (key.rpartition('AF')[2], known[key], known.get(key + CONFIDENT, math.nan))
         for key in _area_keys(known)
@@ -88,11 +92,18 @@ def describe_areas(name: str, numbers: Mapping[str, float | None]) -> str:
     return (
         f'AF_beta over s from {low:.4g} to {high:.4g} and over s >= 0; '
         f'{", ".join(texts)} of the area of {name} lies at s >= 0; attacks that select '
-        'S > 0.5 change nothing below'
+        'S > 0.5 change nothing below.'
     )
 
 
-Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+@dataclass(frozen=True)
+class _Table:
+    """Written cells below their heads, with a note below them."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ''
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,7 @@ def _tables(
     intervals: Intervals,
     deltas: Sequence[str] | None,
     attributes: bool = False,
-) -> list[Table]:
+) -> list[_Table]:
     """All tables; columns of which no condition has a number are left out."""
     keys = list(dict.fromkeys(key for n in conditions.values() for key in n))
     subsets = _subsets(conditions)
@@ -157,7 +168,9 @@ def _tables(
     columns['AP'] = [
         _Column(s.capitalize(), (f'{s}/AP',), '{:.4f}', 1) for s in subsets
     ]
-    columns[f'AF_beta, All, over s from {_ranges(conditions)}/over s >= 0'] = areas
+    title = f'AF_beta, All, over s from {_ranges(conditions)}/over s >= 0'
+    columns[title] = areas
+    notes = {title: describe_areas(*next(iter(conditions.items())))}
     columns[f'detections, All, and images without any (silent) {at}'] = [
         _count('true pos.', f'{ALL}/true_positives@{delta}'),
         _count('duplicates', f'{ALL}/duplicates@{delta}'),
@@ -168,7 +181,10 @@ def _tables(
     columns[f'precision/recall (%) by face height in pixels {at}'] = [
         _precision_recall(band, f'height:{band}', delta) for band in bands
     ]
-    tables = [_table(title, conditions, c) for title, c in columns.items()]
+    tables = [
+        replace(_table(title, conditions, c), note=notes.get(title, ''))
+        for title, c in columns.items()
+    ]
     if any(intervals.get(name) for name in conditions):
         title = 'intervals by bootstrap over images, All'
         at_delta = [
@@ -193,10 +209,10 @@ def _tables(
             )
             for attribute, values in ATTRIBUTE_VALUES.items()
         ]
-    return [table for table in tables if len(table[1]) > 1]
+    return [table for table in tables if len(table.heads) > 1]
 
 
-def _table(title: str, conditions: Conditions, columns: Sequence[_Column]) -> Table:
+def _table(title: str, conditions: Conditions, columns: Sequence[_Column]) -> _Table:
     known = [
         column
         for column in columns
@@ -206,7 +222,7 @@ def _table(title: str, conditions: Conditions, columns: Sequence[_Column]) -> Ta
         [name, *(column.cell(numbers) for column in known)]
         for name, numbers in conditions.items()
     ]
-    return title, ['condition', *(column.head for column in known)], rows
+    return _Table(title, ['condition', *(column.head for column in known)], rows)
 
 
 def _interval_table(
@@ -214,12 +230,12 @@ def _interval_table(
     conditions: Conditions,
     intervals: Intervals,
     columns: Sequence[_Column],
-) -> Table:
+) -> _Table:
     rows = [
         [name, *(column.interval(intervals.get(name, {})) for column in columns)]
         for name in conditions
     ]
-    return title, ['condition', *(column.head for column in columns)], rows
+    return _Table(title, ['condition', *(column.head for column in columns)], rows)
 
 
 def _area_keys(keys: Iterable[str]) -> list[str]:
@@ -240,10 +256,16 @@ def _ranges(conditions: Conditions) -> str:
 
 
 def _joined(
-    caption: str | None, tables: Sequence[Table], write: Callable[..., str]
+    caption: str | None,
+    tables: Sequence[_Table],
+    write: Callable[..., str],
+    write_note: Callable[[str], str],
 ) -> str:
-    written = [write(heads, rows, title) for title, heads, rows in tables]
-    return '\n\n'.join([caption, *written] if caption else written)
+    blocks = [caption or '']
+    for table in tables:
+        written = write(table.heads, table.rows, table.title)
+        blocks += [written, write_note(table.note)]
+    return '\n\n'.join(filter(None, blocks))
 
 
 def _subsets(conditions: Conditions) -> list[str]:

@@ -121,7 +121,7 @@ def notes_on_areas(index: ExperimentIndex, store: RunStore) -> list[str]:
         if entry.condition == 'clean' and (record := store.evaluation(entry.evaluation))
     }
     notes = [
-        f'- {detector}: {describe_areas("clean images", numbers)}.'
+        f'- {detector}: {describe_areas("clean images", numbers)}'
         for detector, numbers in clean.items()
         if 'margin_low' in numbers
     ]

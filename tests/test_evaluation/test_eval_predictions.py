@@ -62,6 +62,7 @@ def test_two_detectors_beside_each_other(run, annotation, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert 'all 3 annotated images' in done.stdout
+    assert 'score >= 0.9688, where the precision of strong reaches 0.99' in done.stdout
     assert '100.0/66.7' in done.stdout
     report = load_report(tmp_path / 'out' / 'report.json')
     strong, other = (report['conditions'][n]['numbers'] for n in ('strong', 'other'))
@@ -93,6 +94,7 @@ def test_two_detectors_beside_each_other(run, annotation, tmp_path):
         tmp_path / 'out' / 'report.json',
     )
     assert again.returncode == 0, again.stderr
+    assert 'calibrated: score >= 0.9688, as given by the reference' in again.stdout
     report_again = load_report(tmp_path / 'again' / 'report.json')
     assert report_again['conditions']['other']['numbers'] == pytest.approx(
         other, abs=0, nan_ok=True

@@ -287,6 +287,7 @@ class TestRanges:
         clean = evaluate_faces(with_margins([4, 1, -3]), QUICK)
         other = evaluate_faces(with_margins([6, -1, -5]), QUICK, clean.reference)
         assert other.reference == clean.reference
+        assert (clean.data['reference'], other.data['reference']) == ('own', 'given')
         for key in ('calibrated_delta', 'margin_low', 'margin_high'):
             assert other.numbers[key] == clean.numbers[key]
         thresholds = other.curves['margin_thresholds']

@@ -80,6 +80,9 @@ clean        0.3670/0.1835
 noise        0.1250/0.0625
 patch        0.0000/0.0000
 
+AF_beta over s from -4.595 to 12.5 and over s >= 0; 37 % (beta 0.5) of the area of clean
+lies at s >= 0; attacks that select S > 0.5 change nothing below.
+
 detections, All, and images without any (silent) at delta 0.99
 condition      true pos.    duplicates    on patch    other false    silent (%)
 -----------  -----------  ------------  ----------  -------------  ------------
@@ -108,7 +111,8 @@ def test_fits_a_terminal():
 
 def test_blocks_in_order():
     text = format_report(CONDITIONS)
-    titles = [line for line in text.splitlines() if line.startswith(('prec', 'A', 'd'))]
+    found = (block.partition('\n')[0] for block in text.split('\n\n'))
+    titles = [line for line in found if not line.startswith('AF_beta over')]
     assert titles == [
         'precision/recall (%) at delta 0.99',
         'precision/recall (%) at delta 0.9',
@@ -158,7 +162,8 @@ def test_share_of_the_area():
     """0.3670 * 17.095 over all, of which 0.1835 * 12.5 lie at s >= 0."""
     assert describe_areas('clean', metrics(0.99, 0.734)) == (
         'AF_beta over s from -4.595 to 12.5 and over s >= 0; 37 % (beta 0.5) of the '
-        'area of clean lies at s >= 0; attacks that select S > 0.5 change nothing below'
+        'area of clean lies at s >= 0; attacks that select S > 0.5 change nothing '
+        'below.'
     )
     record = {'margin_low': None, 'margin_high': None, 'all/AF0.5': None}
     assert 'AF_beta has no range' in describe_areas('clean', record)
@@ -199,6 +204,8 @@ def test_markdown_has_attributes():
     for name, recall in (('clear', 0.9), ('normal', 0.5), ('heavy', math.nan)):
         values[f'blur:{name}/recall@calibrated'] = recall
     text = report_to_markdown({'clean': values})
+    # A line that began with >= would be a quotation.
+    assert f'\n\n{describe_areas("clean", values)}\n\n' in text
     assert '**recall (%) by blur at delta calibrated**' in text
     assert text.endswith('| clean       |    90.0 |     50.0 |       - |')
     assert 'by pose' not in text

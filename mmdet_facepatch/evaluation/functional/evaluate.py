@@ -114,6 +114,7 @@ def evaluate_faces(
     )
     keeps = _keep_masks(images)
     margins = _margins(pool)
+    is_own = reference is None
     if reference is None:
         reference = _own_reference(pool, pool.status(keeps[ALL]), margins, settings)
     if settings.margin_range is not None:
@@ -165,7 +166,11 @@ def evaluate_faces(
         curves=curves,
         replicates=replicates,
         img_ids=tuple(record.img_id for record in images),
-        data=_facts(pool, int(np.sum(margins > reference.margin_high))),
+        data=dict(
+            **_facts(pool),
+            margins_above_range=int(np.sum(margins > reference.margin_high)),
+            reference='own' if is_own else 'given',
+        ),
         settings=settings,
     )
 
@@ -238,7 +243,7 @@ def _thresholds(
     )
 
 
-def _facts(pool: PooledMatches, margins_above_range: int) -> dict[str, Any]:
+def _facts(pool: PooledMatches) -> dict[str, Any]:
     scores = pool.scores
     return dict(
         num_detections=len(scores),
@@ -246,7 +251,6 @@ def _facts(pool: PooledMatches, margins_above_range: int) -> dict[str, Any]:
         max_score=float(scores.max()) if len(scores) else None,
         scores_of_one=int(np.sum(scores == 1)),
         confidence='scores' if pool.margins is None else 'margins',
-        margins_above_range=margins_above_range,
     )
 
 

@@ -98,8 +98,9 @@ class FaceEvaluation:
         curves (dict): Name -> array, likewise.
         replicates (dict): Number -> (R,) bootstrap replicates.
         img_ids (tuple[str]): The images, in their order.
-        data (dict): Facts about the input: counts, the kind of confidence, and how many
-            detections lie above the range of AF_beta's thresholds.
+        data (dict): Facts about the input: counts, the kind of confidence, how many
+            detections lie above the range of AF_beta's thresholds, and whether the
+            reference is its 'own' or 'given'.
         settings (EvaluationSettings): As given.
     """
 
