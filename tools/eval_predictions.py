@@ -3,7 +3,8 @@
 Predictions are a folder of text files in WIDER FACE's format (one a image:
 name, count, then ``x y w h score`` a line) or an .npz as tools/test.py and
 tools/attack.py write it with --save-predictions. Several are compared with the
-first: its calibrated delta is used for all, and differences have intervals.
+first, the reference: its calibrated delta and range of AF_beta are used for all, and
+differences have intervals.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from mmdet_facepatch.evaluation import (
     EvaluationSettings,
     FaceEvaluation,
     ImageFaces,
+    Reference,
     evaluate_faces,
     load_faces,
     load_predictions,
+    load_report,
     to_records,
 )
 from mmdet_facepatch.utils.memory import keep_freed_memory
@@ -73,7 +76,8 @@ def parse_args() -> argparse.Namespace:
         type=float,
         default=DEFAULTS.margin_range,
         metavar=('LOW', 'HIGH'),
-        help='thresholds of AF_beta over s',
+        help="thresholds of AF_beta over s, in place of the reference's lowest and "
+        'highest',
     )
     parser.add_argument(
         '--height-edges',
@@ -90,9 +94,10 @@ def parse_args() -> argparse.Namespace:
         "protocol's, boxes that a patch has moved count as found",
     )
     parser.add_argument(
-        '--reference-delta',
-        type=float,
-        help="the calibrated delta, in place of the first predictions' own",
+        '--reference',
+        metavar='REPORT',
+        help='report.json whose first condition is the reference, as of clean images, '
+        'in place of the first predictions',
     )
     parser.add_argument(
         '--bootstrap',
@@ -154,7 +159,7 @@ def main() -> None:
     settings = EvaluationSettings(
         deltas=tuple(args.deltas),
         betas=tuple(args.betas),
-        margin_range=tuple(args.margin_range),
+        margin_range=args.margin_range and tuple(args.margin_range),
         height_edges=tuple(args.height_edges),
         face_iou_thr=args.face_iou_thr,
         bootstrap=args.bootstrap,
@@ -162,13 +167,16 @@ def main() -> None:
     )
     annotated = load_faces(args.gt)
     faces = select_images(annotated, args.images) if args.images else annotated
-    delta = args.reference_delta
+    reference = None
+    if args.reference:
+        first = next(iter(load_report(args.reference)['conditions'].values()))
+        reference = Reference.from_numbers(first['numbers'])
     evaluations: dict[str, FaceEvaluation] = {}
     for name, path in named_paths(args.predictions).items():
         records = to_records(load_predictions(path), faces, path)
-        evaluations[name] = evaluate_faces(records, settings, delta)
+        evaluations[name] = evaluate_faces(records, settings, reference)
         evaluations[name].data['annotated_images'] = len(annotated)
-        delta = evaluations[name].calibrated_delta if delta is None else delta
+        reference = reference or evaluations[name].reference
         for warning in evaluations[name].warnings():
             print(f'{name}: {warning}')
     protocol = dict(

@@ -18,6 +18,7 @@ from mmdet_facepatch.experiments.store import EXPERIMENTS
 from mmdet_facepatch.experiments.tables import (
     budget_of_attacks,
     experiment_tables,
+    notes_on_areas,
     number,
     pair,
 )
@@ -37,7 +38,7 @@ _CLEAN_HEADS = (
     'delta 0.99',
     'calibrated delta',
     'at it',
-    *AREAS,
+    *(whole for whole, _ in AREAS),
 )
 
 
@@ -220,6 +221,7 @@ def _experiment(experiment: Experiment, store: RunStore, place: Path) -> list[st
     blocks = [
         *([] if done == count else [remark]),
         *experiment_tables(index, store),
+        *notes_on_areas(index, store),
         *budget_of_attacks(index, store),
     ]
     return _section(
@@ -308,7 +310,8 @@ def _detectors(
     return [
         '## Detectors',
         'On clean images. AP with its 95 % interval by bootstrap '
-        'over images; precision/recall in % of All.',
+        'over images; precision/recall in % of All; AF_beta over the whole range and '
+        'over s >= 0, not comparable between detectors, as their ranges differ.',
         markdown_table(['', *_CLEAN_HEADS, 'from', 'card'], rows.values()),
     ]
 
@@ -361,7 +364,10 @@ def _clean_cells(
         pair(numbers, 'all', '0.99'),
         number(numbers.get('calibrated_delta'), '{:.4f}'),
         pair(numbers, 'all', 'calibrated'),
-        *(number(numbers.get(f'all/{area}'), '{:.3f}') for area in AREAS),
+        *(
+            '/'.join(number(numbers.get(f'all/{key}'), '{:.3f}') for key in keys)
+            for keys in AREAS
+        ),
     ]
 
 

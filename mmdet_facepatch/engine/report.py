@@ -77,16 +77,19 @@ def report_caption(
     lines = [f'WARNING: {doubt}' for doubt in doubts(evaluations, protocol)]
     lines += [f'{key}: {protocol[key]}' for key in FIRST_LINES if protocol.get(key)]
     lines.append(f'precision/recall in % on {_images(first)}')
-    if not math.isnan(first.calibrated_delta):
-        lines.append(
-            f'calibrated: score >= {first.calibrated_delta:.4f}, where the '
-            f'precision of {reference} reaches {first.settings.min_precision:g}'
+    delta = first.reference.calibrated_delta
+    if not math.isnan(delta):
+        origin = (
+            f'where the precision of {reference} reaches '
+            f'{first.settings.min_precision:g}'
+            if first.data['reference'] == 'own'
+            else 'as given by the reference'
         )
-    low, high = first.settings.margin_range
+        lines.append(f'calibrated: score >= {delta:.4f}, {origin}')
     lines.append(
-        f'AF_beta: mean of F_beta over s = s_p - s_n from {low:g} to {high:g}, from '
+        'AF_beta: mean of F_beta over s = s_p - s_n, from '
         f'{"log-odds" if first.data["confidence"] == "margins" else "scores"} (lower '
-        'is a better attack)'
+        'is a better attack; not comparable between detectors, whose ranges differ)'
     )
     return ';\n'.join(lines)
 
@@ -153,12 +156,19 @@ def _save_plots(folder: Path, evaluations: Mapping[str, FaceEvaluation]) -> None
         return {name: (horizontal[name], vertical[name]) for name in evaluations}
 
     betas = first.settings.betas
-    f_beta = plot_f_beta(
-        first.curves['margin_thresholds'],
-        {beta: curves(f'all/F{beta:g}') for beta in betas},
-        {beta: numbers(f'all/AF{beta:g}') for beta in betas},
-    )
-    save_figure(folder / 'f_beta.png', f_beta)
+    thresholds = first.curves['margin_thresholds']
+    (folder / 'f_beta.png').unlink(missing_ok=True)
+    # Without a range, as nothing was detected on clean images, there is no curve.
+    if len(thresholds):
+        f_beta = plot_f_beta(
+            thresholds,
+            {beta: curves(f'all/F{beta:g}') for beta in betas},
+            {
+                beta: pairs(numbers(f'all/AF{beta:g}'), numbers(f'all/AF{beta:g}+'))
+                for beta in betas
+            },
+        )
+        save_figure(folder / 'f_beta.png', f_beta)
     subsets = [
         name for name in (*OFFICIAL_SUBSETS, 'all') if f'{name}/recall' in first.curves
     ]

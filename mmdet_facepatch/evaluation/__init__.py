@@ -51,12 +51,13 @@ from .functional.precision_recall import (
     calibrated_delta,
     precision_recall_at,
 )
+from .functional.reference import Reference
 from .io.ground_truth import load_faces, load_ground_truth
 from .io.predictions import load_predictions, save_predictions
 from .io.text_predictions import read_text_predictions, write_text_predictions
 from .metrics import FaceLikenessMetric, WiderFaceMetric
 from .report import load_report, save_curves, save_report
-from .report_tables import format_report, report_to_markdown
+from .report_tables import describe_areas, format_report, report_to_markdown
 
 __all__ = [
     'DetectionMatches',
@@ -67,12 +68,14 @@ __all__ = [
     'ImageFaces',
     'ImageRecord',
     'PooledMatches',
+    'Reference',
     'WiderFaceMetric',
     'average_f_beta',
     'average_precision',
     'calibrated_delta',
     'check_detections',
     'compare_evaluations',
+    'describe_areas',
     'evaluate_faces',
     'f_beta',
     'format_report',

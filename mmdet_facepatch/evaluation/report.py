@@ -4,7 +4,7 @@ A *condition* is one evaluation of the same images: clean, grey patch, noise
 patch, optimised patch; or one detector among several. The first condition is
 the reference that the others are compared with.
 
-The JSON of :func:`save_report` (``schema_version`` 3) holds:
+The JSON of :func:`save_report` (``schema_version`` 4) holds:
 
 - ``schema_version`` (int), ``package`` (version of mmdet_facepatch);
 - ``protocol``: what the numbers depend on. ``settings`` has the fields of
@@ -39,7 +39,7 @@ from .functional.face_evaluation import FaceEvaluation, compare_evaluations
 
 #: Version of the JSON written by :func:`save_report`; raised with every change
 #: that a reader has to know of.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def save_report(

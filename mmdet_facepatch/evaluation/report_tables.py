@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from ..utils.tables import markdown_table, text_table
 from .functional.bootstrap import Interval
+from .functional.f_beta import CONFIDENT, confident_share
 from .functional.face_evaluation import ALL
 from .functional.faces import ATTRIBUTE_VALUES, OFFICIAL_SUBSETS
 
@@ -17,6 +20,7 @@ Intervals = Mapping[str, Mapping[str, Interval]]
 
 _BAND = re.compile(r'height:([^/]+)/recall@(.+)').fullmatch
 _ABSENT = '-'
+_WIDTH = 88  # of a note, in characters
 
 
 def format_report(
@@ -29,10 +33,11 @@ def format_report(
 
     For each delta a table with a row for each condition and a column for each subset,
     holding precision/recall in percent (``99.0/73.4``), and the number of detections
-    on a patch where it was measured. Then tables of AP, of AF_beta, and, at the
-    calibrated delta, of what the detections are, of precision/recall by face height,
-    and of intervals. ``-`` stands where there is no number, as for the precision of no
-    detections. With names of up to 30 characters they fit into 100 columns.
+    on a patch where it was measured. Then tables of AP, of AF_beta over the whole range
+    and over s >= 0, and, at the calibrated delta, of what the detections are, of
+    precision/recall by face height, and of intervals. ``-`` stands where there is no
+    number, as for the precision of no detections. With names of up to 30 characters
+    they fit into 100 columns.
 
     Args:
         conditions (dict): Name of the condition -> its numbers, in the order of the
@@ -49,7 +54,8 @@ def format_report(
             was not measured.
     """
     tables = _tables(conditions, intervals or {}, deltas)
-    return _joined(caption, tables, text_table)
+    wrap = partial(textwrap.fill, width=_WIDTH)
+    return _joined(caption, tables, text_table, wrap)
 
 
 def report_to_markdown(
@@ -60,10 +66,44 @@ def report_to_markdown(
 ) -> str:
     """The tables of :func:`format_report` in Markdown, and recall by attribute."""
     tables = _tables(conditions, intervals or {}, deltas, attributes=True)
-    return _joined(caption, tables, markdown_table)
+    return _joined(caption, tables, markdown_table, str)
 
 
-Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+def describe_areas(name: str, numbers: Mapping[str, float | None]) -> str:
+    """Over which s AF_beta is averaged, and what share of an area lies at s >= 0.
+
+    Args:
+        name (str): Of the clean images, or of the condition whose area is shared out.
+        numbers (dict): Its numbers; None is NaN.
+    """
+    known = {key: math.nan if v is None else v for key, v in numbers.items()}
+    low, high = (known.get(f'margin_{end}', math.nan) for end in ('low', 'high'))
+    if math.isnan(low):
+        return 'AF_beta has no range, as nothing was detected on clean images.'
+    shares = [
+        (key.rpartition('AF')[2], known[key], known.get(key + CONFIDENT, math.nan))
+        for key in _area_keys(known)
+    ]
+    texts = [
+        f'{_written(100 * confident_share(whole, confident, low, high), "{:.0f}")} % '
+        f'(beta {beta})'
+        for beta, whole, confident in shares
+    ]
+    return (
+        f'AF_beta over s from {low:.4g} to {high:.4g} and over s >= 0; '
+        f'{", ".join(texts)} of the area of {name} lies at s >= 0; attacks that select '
+        'S > 0.5 change nothing below.'
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Written cells below their heads, with a note below them."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ''
 
 
 @dataclass(frozen=True)
@@ -104,7 +144,7 @@ def _tables(
     intervals: Intervals,
     deltas: Sequence[str] | None,
     attributes: bool = False,
-) -> list[Table]:
+) -> list[_Table]:
     """All tables; columns of which no condition has a number are left out."""
     keys = list(dict.fromkeys(key for n in conditions.values() for key in n))
     subsets = _subsets(conditions)
@@ -115,9 +155,8 @@ def _tables(
     delta = 'calibrated' if found else shown[0]
     at = f'at delta {delta}'
     areas = [
-        _Column(f'beta {key[6:]}', (key,), '{:.4f}', 1)
-        for key in keys
-        if key.startswith(f'{ALL}/AF')
+        _Column(f'beta {key.rpartition("AF")[2]}', (key, key + CONFIDENT), '{:.4f}', 1)
+        for key in _area_keys(keys)
     ]
     bands = [m[1] for key in keys if (m := _BAND(key)) and m[2] == delta]
 
@@ -129,7 +168,9 @@ def _tables(
     columns['AP'] = [
         _Column(s.capitalize(), (f'{s}/AP',), '{:.4f}', 1) for s in subsets
     ]
-    columns['AF_beta, All'] = areas
+    title = f'AF_beta, All, over s from {_ranges(conditions)}/over s >= 0'
+    columns[title] = areas
+    notes = {title: describe_areas(*next(iter(conditions.items())))}
     columns[f'detections, All, and images without any (silent) {at}'] = [
         _count('true pos.', f'{ALL}/true_positives@{delta}'),
         _count('duplicates', f'{ALL}/duplicates@{delta}'),
@@ -140,21 +181,25 @@ def _tables(
     columns[f'precision/recall (%) by face height in pixels {at}'] = [
         _precision_recall(band, f'height:{band}', delta) for band in bands
     ]
-    tables = [_table(title, conditions, c) for title, c in columns.items()]
+    tables = [
+        replace(_table(title, conditions, c), note=notes.get(title, ''))
+        for title, c in columns.items()
+    ]
     if any(intervals.get(name) for name in conditions):
-        title = f'intervals by bootstrap over images, All, {at}'
-        last = [_Column(c.keys[0][4:], c.keys, '{:.3f}', 1) for c in areas[-1:]]
-        ends = [
+        title = 'intervals by bootstrap over images, All'
+        at_delta = [
             _Column('precision (%)', (f'{ALL}/precision@{delta}',)),
             _Column('recall (%)', (f'{ALL}/recall@{delta}',)),
-            _Column('AP', (f'{ALL}/AP',), '{:.3f}', 1),
-            *last,
         ]
-        rows = [
-            [name, *(column.interval(intervals.get(name, {})) for column in ends)]
-            for name in conditions
+        areas = [_Column('AP', (f'{ALL}/AP',), '{:.3f}', 1)] + [
+            _Column(key.rpartition('/')[2], (key,), '{:.3f}', 1)
+            for column in areas[-1:]
+            for key in column.keys
         ]
-        tables.append((title, ['condition', *(column.head for column in ends)], rows))
+        tables += [
+            _interval_table(f'{title}, {at}', conditions, intervals, at_delta),
+            _interval_table(title, conditions, intervals, areas),
+        ]
     if attributes:
         tables += [
             _table(
@@ -164,10 +209,10 @@ def _tables(
             )
             for attribute, values in ATTRIBUTE_VALUES.items()
         ]
-    return [table for table in tables if len(table[1]) > 1]
+    return [table for table in tables if len(table.heads) > 1]
 
 
-def _table(title: str, conditions: Conditions, columns: Sequence[_Column]) -> Table:
+def _table(title: str, conditions: Conditions, columns: Sequence[_Column]) -> _Table:
     known = [
         column
         for column in columns
@@ -177,14 +222,50 @@ def _table(title: str, conditions: Conditions, columns: Sequence[_Column]) -> Ta
         [name, *(column.cell(numbers) for column in known)]
         for name, numbers in conditions.items()
     ]
-    return title, ['condition', *(column.head for column in known)], rows
+    return _Table(title, ['condition', *(column.head for column in known)], rows)
+
+
+def _interval_table(
+    title: str,
+    conditions: Conditions,
+    intervals: Intervals,
+    columns: Sequence[_Column],
+) -> _Table:
+    rows = [
+        [name, *(column.interval(intervals.get(name, {})) for column in columns)]
+        for name in conditions
+    ]
+    return _Table(title, ['condition', *(column.head for column in columns)], rows)
+
+
+def _area_keys(keys: Iterable[str]) -> list[str]:
+    """Of AF_beta of all faces over the whole range, for each beta."""
+    return [k for k in keys if k.startswith(f'{ALL}/AF') and not k.endswith(CONFIDENT)]
+
+
+def _ranges(conditions: Conditions) -> str:
+    """Ends of the range of AF_beta; several where conditions differ."""
+    ends = [
+        [
+            _written(n.get(f'margin_{end}', math.nan), '{:.4g}')
+            for end in ('low', 'high')
+        ]
+        for n in conditions.values()
+    ]
+    return ', '.join(dict.fromkeys(' to '.join(pair) for pair in ends))
 
 
 def _joined(
-    caption: str | None, tables: Sequence[Table], write: Callable[..., str]
+    caption: str | None,
+    tables: Sequence[_Table],
+    write: Callable[..., str],
+    write_note: Callable[[str], str],
 ) -> str:
-    written = [write(heads, rows, title) for title, heads, rows in tables]
-    return '\n\n'.join([caption, *written] if caption else written)
+    blocks = [caption or '']
+    for table in tables:
+        written = write(table.heads, table.rows, table.title)
+        blocks += [written, write_note(table.note)]
+    return '\n\n'.join(filter(None, blocks))
 
 
 def _subsets(conditions: Conditions) -> list[str]:

@@ -82,7 +82,7 @@ def hold_out(cfg: Config, count: int, ids: Ids = image_ids) -> None:
     # Official files are of the validation set, and intervals are not needed.
     evaluator = dict(cfg.val_evaluator.to_dict(), bootstrap=0)
     evaluator.pop('gt_dir', None)
-    evaluator.pop('reference_delta', None)
+    evaluator.pop('reference', None)
     cfg.val_evaluator = evaluator
     cfg.val_cfg = cfg.get('val_cfg') or dict(type='PatchValLoop')
     cfg.train_cfg.val_interval = 1

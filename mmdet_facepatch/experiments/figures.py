@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.attack_history import HELD_OUT_RECALL
-from ..evaluation.functional.f_beta import PAPER_BETAS
+from ..evaluation.functional.f_beta import CONFIDENT, PAPER_BETAS
 from ..visualization import (
     Ranking,
     plot_convergence,
@@ -134,7 +134,11 @@ def _draw_matrix(index: ExperimentIndex, store: RunStore, path: Path) -> None:
 
 
 def _draw_f_beta(index: ExperimentIndex, store: RunStore, path: Path) -> None:
-    """Of entries with several seeds the mean."""
+    """Of entries with several seeds the mean.
+
+    Raises:
+        ValueError: If entries differ in the range of AF_beta.
+    """
     # By beta, then by group: one of each seed.
     curves: dict[float, dict[str, list[Any]]] = {beta: {} for beta in PAPER_BETAS}
     areas: dict[float, dict[str, list[Any]]] = {beta: {} for beta in PAPER_BETAS}
@@ -145,13 +149,23 @@ def _draw_f_beta(index: ExperimentIndex, store: RunStore, path: Path) -> None:
         group = entry.group or entry.name
         with np.load(file, allow_pickle=False) as content:
             prefix = next(iter(content)).split('/')[0]
-            thresholds = content[f'{prefix}/margin_thresholds']
+            own = content[f'{prefix}/margin_thresholds']
+            if thresholds is not None and not np.array_equal(own, thresholds):
+                raise ValueError(
+                    f'{index.config}: {entry.name!r} has another range of AF_beta '
+                    "than the entries before it; figure 'f_beta' needs entries of one "
+                    'detector'
+                )
+            thresholds = own
             for beta in PAPER_BETAS:
                 curve = content[f'{prefix}/all/F{beta:g}']
-                area = record and record.numbers[f'all/AF{beta:g}']
+                area = [
+                    record and record.numbers.get(f'all/AF{beta:g}{end}')
+                    for end in ('', CONFIDENT)
+                ]
                 curves[beta].setdefault(group, []).append(curve)
                 areas[beta].setdefault(group, []).append(area)
-    if thresholds is not None:
+    if thresholds is not None and len(thresholds):
         save_figure(path, plot_f_beta(thresholds, _means(curves), _means(areas)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..attack.frozen_detector import detector_file_digest
 from ..datasets.describe import data_digest, describe_data
 from ..engine.attack_history import load_attack_history, summarise_history
 from ..evaluation import load_report
-from ..evaluation.functional.f_beta import PAPER_BETAS
+from ..evaluation.functional.f_beta import CONFIDENT, PAPER_BETAS
 from ..evaluation.functional.faces import OFFICIAL_SUBSETS
 from ..utils.digests import by_content, content_digest, file_digest
 from ..utils.json_files import read_json, to_json
@@ -21,7 +22,8 @@ from ..utils.provenance import portable, software_versions
 from .records import AttackRecord, EvaluationRecord
 
 SUBSETS = (*OFFICIAL_SUBSETS, 'all')
-AREAS = tuple(f'AF{beta:g}' for beta in PAPER_BETAS)
+#: AF_beta over the whole range, and over s >= 0, for each beta.
+AREAS = tuple((f'AF{beta:g}', f'AF{beta:g}{CONFIDENT}') for beta in PAPER_BETAS)
 #: Keys of a config that say what an attack or a training is.
 CONFIG_KEYS = (
     'model',
@@ -37,10 +39,10 @@ _AT_DELTA = [
     for name in ('precision', 'recall', 'on_patch')
 ]
 #: Numbers of a report that records keep.
-KEPT_NUMBERS = ['calibrated_delta', 'num_images'] + [
+KEPT_NUMBERS = ['calibrated_delta', 'margin_low', 'margin_high', 'num_images'] + [
     f'{subset}/{key}'
     for subset in SUBSETS
-    for key in ('num_faces', 'AP', *AREAS, *_AT_DELTA)
+    for key in ('num_faces', 'AP', *chain(*AREAS), *_AT_DELTA)
 ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,9 @@ from ..attack.frozen_detector import black_box_digest, detector_file_digest
 from ..datasets.describe import data_digest
 from ..engine.config import load_config
 from ..engine.pipelines import complete_pipelines
+from ..evaluation import Reference
+from ..evaluation.metrics.calibrated_metric import CalibratedMetric
+from ..evaluation.report import SCHEMA_VERSION as REPORT_VERSION
 from ..utils.digests import by_content, content_digest
 from .data_split import hold_out, image_ids, take_half
 from .records import ATTACK, EVALUATION
@@ -48,7 +50,7 @@ class Run:
     weights: str = field(repr=False)  # SHA-256 of the detector's
     data: str = field(repr=False)  # SHA-256 of its images and faces
     attack: str | None = None  # digest of the attack whose patch is pasted
-    # Digest of the evaluation of the clean images, whose calibrated delta is used.
+    # Digest of the evaluation of the clean images, whose `Reference` is used.
     reference: str | None = None
 
     def is_ready(self, store: RunStore) -> bool:
@@ -100,7 +102,7 @@ class Planner:
     Entries that need the same attack share it, also over experiments: a run is named
     by the digest of its content. What counts is the config, the weights, the images
     and faces, and the pixels of files, not their paths. A patch that is optimised
-    counts by the digest of its attack, and the calibrated delta by that of its
+    counts by the digest of its attack, and the reference by that of the clean images'
     evaluation, so that all digests are known before anything is run.
 
     Args:
@@ -204,6 +206,9 @@ class Planner:
             'detector': self._detector_model(self.spec.detectors[detector]['config']),
             'weights': weights,
         }
+        if kind == EVALUATION:
+            # Numbers of another version may mean something else.
+            identity['report'] = REPORT_VERSION
         digest = content_digest(json.loads(json.dumps(self._by_content(identity))))
         data = self._data(loading['dataset'])
         return Run(kind, name, digest, cfg, weights, data, **needs)
@@ -290,13 +295,20 @@ def filled_config(run: Run, store: RunStore) -> Config:
 
     Raises:
         FileNotFoundError: If the attack's patch was not kept.
+        ValueError: If the clean images' evaluation has no reference.
     """
     cfg = copy.deepcopy(run.config)
     if run.reference:
         clean = store.evaluation(run.reference)
-        delta = clean and clean.numbers.get('calibrated_delta')
-        # A config file has no NaN, which says that there was none.
-        cfg.test_evaluator.reference_delta = 'nan' if delta is None else delta
+        assert clean is not None, 'the run is not ready'
+        try:
+            reference = Reference.from_numbers(clean.numbers)
+        except ValueError as error:
+            raise ValueError(
+                f'the evaluation {run.reference} of the clean images, for '
+                f'{run.name!r}: {error}; run with --rerun to make it again'
+            ) from error
+        cfg.test_evaluator.reference = reference.to_config()
     if run.attack:
         patch = store.patch(run.attack)
         if patch is None:
@@ -309,11 +321,9 @@ def filled_config(run: Run, store: RunStore) -> Config:
 
 
 def _has_reference(evaluator: Mapping[str, Any]) -> bool:
-    """Whether a metric takes the clean images' calibrated delta."""
+    """Whether a metric takes a :class:`Reference` of the clean images."""
     metric = METRICS.get(evaluator['type'])
-    return metric is not None and (
-        'reference_delta' in inspect.signature(metric).parameters
-    )
+    return isinstance(metric, type) and issubclass(metric, CalibratedMetric)
 
 
 def _pixels_digest(path: str) -> str:

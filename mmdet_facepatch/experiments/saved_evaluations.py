@@ -16,6 +16,7 @@ from ..evaluation import (
     Detections,
     FaceEvaluation,
     PooledMatches,
+    Reference,
     load_predictions,
     load_report,
     pool_matches,
@@ -100,14 +101,14 @@ class SavedEvaluations:
         return metric
 
     def _metric(self, evaluator: dict) -> Any:
-        # Official files take seconds to read; the delta differs between detectors.
-        delta = evaluator.pop('reference_delta', None)
+        # Official files take seconds to read; the reference differs between detectors.
+        reference = evaluator.pop('reference', None)
         key = json.dumps(evaluator, sort_keys=True)
         if key not in self._metrics:
             with DefaultScope.overwrite_default_scope('mmdet'):
                 self._metrics[key] = METRICS.build(copy.deepcopy(evaluator))
         metric = self._metrics[key]
-        metric.reference_delta = None if delta is None else float(delta)
+        metric.reference = Reference.from_config(reference)
         return metric
 
     def _faces(self, dataset: dict) -> list[dict]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..evaluation import describe_areas
 from ..utils.tables import markdown_table
 from .finish import AREAS, SUBSETS
 from .records import ExperimentIndex
@@ -21,6 +22,7 @@ _UNCERTAIN = {
     'recall (%)': ('all/recall@calibrated', 100, '{:.1f}'),
     'on a patch': ('all/on_patch@calibrated', 1, '{:.0f}'),
     'AF0.5': ('all/AF0.5', 1, '{:.3f}'),
+    'AF0.5+': ('all/AF0.5+', 1, '{:.3f}'),
     'AP': ('all/AP', 1, '{:.3f}'),
 }
 
@@ -34,6 +36,7 @@ def experiment_markdown(index: ExperimentIndex, store: RunStore) -> str:
             f'# {index.title}',
             f'Data: {index.data}.{unit}',
             *experiment_tables(index, store),
+            *notes_on_areas(index, store),
             *budget_of_attacks(index, store),
         ]
     )
@@ -110,6 +113,28 @@ def merge_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def notes_on_areas(index: ExperimentIndex, store: RunStore) -> list[str]:
+    """Ranges of AF_beta of each detector whose clean images were evaluated."""
+    clean = {
+        entry.detector: record.numbers
+        for entry in index.entries
+        if entry.condition == 'clean' and (record := store.evaluation(entry.evaluation))
+    }
+    notes = [
+        f'- {detector}: {describe_areas("clean images", numbers)}'
+        for detector, numbers in clean.items()
+        if 'margin_low' in numbers
+    ]
+    if not notes:
+        return []
+    first = (
+        'AF_beta is shown over the whole range of s, that of the detections on clean '
+        'images, and (AF+) over its part at s >= 0; lower is a better attack. Areas of '
+        'different detectors are not comparable, as their ranges differ.'
+    )
+    return [first, '\n'.join(notes)]
+
+
 def budget_of_attacks(index: ExperimentIndex, store: RunStore) -> list[str]:
     """What the attacks cost, in one sentence; none if none is finished."""
     digests = dict.fromkeys(entry.attack for entry in index.entries)
@@ -158,11 +183,16 @@ def _plain_tables(rows: pd.DataFrame, remark: str) -> list[str]:
         first[ours] = _pairs(rows, subset, '0.99')
     second = {head: _pairs(rows, s, 'calibrated') for head, s in subsets.items()}
     second['on a patch'] = _column(rows, 'all/on_patch@calibrated', '{:.0f}')
-    for key in (*AREAS, 'AP'):
-        second[key] = _column(rows, f'all/{key}', '{:.3f}')
+    for keys in (*AREAS, ('AP',)):
+        columns = (_column(rows, f'all/{key}', '{:.3f}') for key in keys)
+        second[keys[0]] = ['/'.join(cells) for cells in zip(*columns, strict=True)]
     return [
         _table(f'{title}{remark}', rows, first),
-        _table(f'calibrated delta; AF_beta and AP of All{remark}', rows, second),
+        _table(
+            'calibrated delta; AF_beta (whole range/s >= 0) and AP of All' + remark,
+            rows,
+            second,
+        ),
     ]
 
 

@@ -35,7 +35,7 @@ _ROUNDING = 1e-6  # how far outside [0, 1] a value may lie
 def plot_f_beta(
     thresholds: ArrayLike,
     curves: Mapping[float, Mapping[str, ArrayLike]],
-    beta_areas: Mapping[float, Mapping[str, float]] | None = None,
+    beta_areas: Mapping[float, Mapping[str, Sequence[float]]] | None = None,
     title: str = r'Threshold-$F_\beta$ curves',
     x_limits: tuple[float, float] | None = None,
 ) -> Figure:
@@ -44,10 +44,9 @@ def plot_f_beta(
     The lower F_beta, the better the attack. Precision counts little at small
     beta: the paper's F_beta = (1 + b^2) / (b^2 / precision + 1 / recall).
 
-    Thresholds usually cover far more than the scores of interest, and both
-    ends of the curves are flat. Unless ``x_limits`` are given, the threshold
-    axis is therefore **cut** to the interval in which any curve of any panel
-    changes, plus a margin; it is the same for all panels. In what is cut away
+    Unless ``x_limits`` are given, the threshold axis is **cut** to the interval in
+    which any curve of any panel changes, plus a margin; it is the same for all
+    panels. In what is cut away
     each curve stays within 0.0005 of its first or last value, a quarter of a
     pixel. Where no curve changes, all thresholds are shown.
 
@@ -56,8 +55,9 @@ def plot_f_beta(
             >= 2, finite, ascending or descending.
         curves (dict): beta -> condition -> (K,) F_beta in [0, 1]. NaN leaves a gap; a
             curve of nothing else is said to have no faces.
-        beta_areas (dict, optional): beta -> condition -> AF_beta, shown in the legend.
-            Those without a curve are not shown. Defaults to None.
+        beta_areas (dict, optional): beta -> condition -> AF_beta over all thresholds
+            and over s >= 0, shown in the legend. Those without a curve are not shown.
+            Defaults to None.
         title (str): Title of the figure, mathtext allowed; '' for none. Defaults to
             'Threshold-$F_\\beta$ curves'.
         x_limits (tuple, optional): Lowest and highest threshold shown. Defaults to
@@ -90,7 +90,7 @@ def plot_f_beta(
             _check_length(name, scores, 'thresholds', limits)
             panel.lines[condition] = (limits, scores)
             lacking = 'faces' if np.isnan(scores).all() else None
-            panel.texts[condition] = _text(condition, 'AF', areas, lacking)
+            panel.texts[condition] = _text(condition, _area(areas, condition), lacking)
         panels.append(panel)
     shown = _changing_interval(panels) if x_limits is None else x_limits
     if len(shown) != 2 or not -math.inf < shown[0] < shown[1] < math.inf:
@@ -153,7 +153,8 @@ def plot_precision_recall(
             there = ~np.isnan(x) & ~np.isnan(y)
             # Recall is a share of the faces, precision of the detections.
             lacking = 'faces' if np.isnan(x).all() else 'detections'
-            text = _text(condition, 'AP', areas, None if there.any() else lacking)
+            area = f'AP\xa0{_number(areas[condition])}' if condition in areas else ''
+            text = _text(condition, area, None if there.any() else lacking)
             panel.texts[condition] = text
             x, y = panel.lines[condition] = (x[there], y[there])
             if len(x) and x.max() < _SHORT_RECALL:
@@ -175,18 +176,24 @@ def plot_precision_recall(
     )
 
 
-def _text(
-    condition: str, what: str, areas: Mapping[str, float], lacking: str | None
-) -> str:
+def _text(condition: str, area: str, lacking: str | None) -> str:
     """A condition in the legend, with its AF or AP, and why it has no curve.
 
-    The space before a number does not break.
+    The spaces around numbers do not break.
     """
-    text = condition
-    if condition in areas:
-        value = float(areas[condition])
-        text += f', {what}\xa0' + ('n/a' if math.isnan(value) else f'{value:.3f}')
-    return f'{text}, no {lacking}' if lacking else text
+    parts = [condition, area, f'no {lacking}' if lacking else '']
+    return ', '.join(filter(None, parts))
+
+
+def _area(areas: Mapping[str, Sequence[float]], condition: str) -> str:
+    if condition not in areas:
+        return ''
+    whole, confident = map(_number, areas[condition])
+    return f'AF\xa0{whole} (s\xa0≥\xa00:\xa0{confident})'
+
+
+def _number(value: float) -> str:
+    return 'n/a' if math.isnan(value) else f'{value:.3f}'
 
 
 def _changing_interval(panels: Sequence[Panel]) -> tuple[float, float]:

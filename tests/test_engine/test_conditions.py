@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -19,10 +20,15 @@ from mmdet_facepatch.engine import (
     SafeCheckpointHook,
     current_condition,
 )
+from mmdet_facepatch.evaluation import Reference
 from mmdet_facepatch.evaluation.metrics.calibrated_metric import CalibratedMetric
 
 GREY = dict(type='constant', value=0.5)
 NAN = float('nan')
+
+
+def numbers(delta):
+    return dict(calibrated_delta=delta, margin_low=-4.0, margin_high=8.0)
 
 
 class Images:
@@ -63,9 +69,9 @@ class Thresholds(CalibratedMetric):
         pass
 
     def compute_metrics(self, results):
-        self.given.append(self.reference_delta)
-        own, given = next(self.own), self.reference_delta
-        return dict(calibrated_delta=own if given is None else given)
+        own = Reference(next(self.own), -4.0, 8.0)
+        self.given.append(self.reference and self.reference.calibrated_delta)
+        return asdict(self.reference or own)
 
 
 class Count(BaseMetric):
@@ -89,14 +95,16 @@ class TestCalibratedDelta:
         results = loop.run()
         assert metric.given == [None, 0.7, 0.7]
         assert results == {
-            f'{name}/face/calibrated_delta': 0.7 for name in ('clean', 'grey', 'patch')
+            f'{name}/face/{key}': value
+            for name in ('clean', 'grey', 'patch')
+            for key, value in numbers(0.7).items()
         }
         # Another run finds its own.
         loop.run()
         assert metric.given[3:] == [None, 0.9, 0.9]
 
     def test_a_given_one_needs_no_clean_images(self):
-        metric = Thresholds([0.7, 0.7], reference_delta='0.4')
+        metric = Thresholds([0.7, 0.7], reference=numbers('0.4'))
         loop = make_loop(dict(grey=GREY, clean=None), metric)
         loop.run()
         assert metric.given == [0.4, 0.4]
@@ -142,14 +150,15 @@ class TestHooks:
             PatchValLoop, '_current_pixels', lambda self: self.paste._read(GREY, None)
         )
         metric = Thresholds([0.7, 0.2, 0.1])
+        face = {f'face/{key}': value for key, value in numbers(0.7).items()}
         loop = PatchValLoop(Runner(), Loader(), Evaluator(metric))
-        assert loop.run() == loop.run() == {'face/calibrated_delta': 0.7}
+        assert loop.run() == loop.run() == face
         assert metric.given == [None, 0.7, 0.7]
         told = [metrics for name, metrics in loop.runner.calls if 'after_val_' in name]
         assert told == [
-            {'clean/face/calibrated_delta': 0.7},
-            {'face/calibrated_delta': 0.7},
-            {'face/calibrated_delta': 0.7},
+            {f'clean/{key}': value for key, value in face.items()},
+            face,
+            face,
         ]
 
     def test_the_best_patch_is_not_chosen_by_clean_images(self):

@@ -336,9 +336,15 @@ def test_what_says_nothing_is_told(own, tmp_path):
     attack = config(own, tmp_path / 'out')
     attack.model.detector.config = str(tmp_path / 'silent.py')
     attack.test_cfg.conditions = dict(clean=None, grey=dict(type='constant', value=0.5))
+    plots = tmp_path / 'out' / 'plots'
+    plots.mkdir(parents=True)
+    (plots / 'f_beta.png').write_bytes(b'of an earlier report')
     build_runner(attack).test()
-    first = (tmp_path / 'out' / 'report.md').read_text().splitlines()[0]
+    text = (tmp_path / 'out' / 'report.md').read_text()
+    first = text.splitlines()[0]
     assert first.startswith("WARNING: the detector finds nothing in the images of 'cle")
+    assert 'AF_beta has no range, as nothing was detected on clean images' in text
+    assert [file.name for file in plots.iterdir()] == ['precision_recall.png']
 
 
 def test_so_many_steps(own, tmp_path):

@@ -87,7 +87,7 @@ def test_replicates_equal_an_evaluation_of_the_drawn_images():
         single = evaluate_faces(
             [*drawn, ends],
             EvaluationSettings(bootstrap=0, num_thresholds=200),
-            reference_delta=everything.calibrated_delta,
+            everything.reference,
         )
         for key, values in everything.replicates.items():
             assert values[replicate] == pytest.approx(
@@ -99,7 +99,9 @@ def test_every_headline_number_has_an_interval_around_it():
     settings = EvaluationSettings(min_precision=0.35)
     evaluation = evaluate_faces(random_records(60), settings)
     for subset in ('hard', 'all'):
-        for name in ('AP', 'AF0.001', 'AF0.5', 'precision@0.9', 'recall@calibrated'):
+        for name in (
+            *('AP', 'AF0.001', 'AF0.5', 'AF0.5+', 'precision@0.9', 'recall@calibrated'),
+        ):
             interval = evaluation.intervals[f'{subset}/{name}']
             value = evaluation.numbers[f'{subset}/{name}']
             assert interval.low < value < interval.high
@@ -140,7 +142,7 @@ def test_pairing_is_narrower_than_two_intervals():
             )
             for record in random_records(60)
         ],
-        reference_delta=clean.calibrated_delta,
+        reference=clean.reference,
     )
     differences = compare_evaluations(clean, worse)
     found = differences['all/recall@0.9']

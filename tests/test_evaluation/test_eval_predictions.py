@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import numpy as np
@@ -61,6 +62,7 @@ def test_two_detectors_beside_each_other(run, annotation, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert 'all 3 annotated images' in done.stdout
+    assert 'score >= 0.9688, where the precision of strong reaches 0.99' in done.stdout
     assert '100.0/66.7' in done.stdout
     report = load_report(tmp_path / 'out' / 'report.json')
     strong, other = (report['conditions'][n]['numbers'] for n in ('strong', 'other'))
@@ -71,6 +73,32 @@ def test_two_detectors_beside_each_other(run, annotation, tmp_path):
     assert other['all/recall@0.9'] == 0.0
     # The first one's calibrated delta is used for both.
     assert strong['calibrated_delta'] == other['calibrated_delta'] == 0.96875
+    # As is its range of AF_beta.
+    for key, odds in (('margin_low', 1 / 7), ('margin_high', 31)):
+        assert strong[key] == other[key] == pytest.approx(math.log(odds))
+    assert 'AF_beta over s from -1.946 to 3.434 and over s >= 0; ' in done.stdout
+    assert '% (beta 0.5) of the area of strong lies at s >= 0' in done.stdout
+    again = run(
+        TOOL,
+        f'other={tmp_path / "weak.npz"}',
+        '--gt',
+        annotation,
+        '--out',
+        tmp_path / 'again',
+        '--deltas',
+        0.9,
+        0.25,
+        '--bootstrap',
+        0,
+        '--reference',
+        tmp_path / 'out' / 'report.json',
+    )
+    assert again.returncode == 0, again.stderr
+    assert 'calibrated: score >= 0.9688, as given by the reference' in again.stdout
+    report_again = load_report(tmp_path / 'again' / 'report.json')
+    assert report_again['conditions']['other']['numbers'] == pytest.approx(
+        other, abs=0, nan_ok=True
+    )
     assert report['protocol']['predictions']['other'].endswith('weak.npz')
     assert 'all/recall@0.9' in report['comparisons']['other']['differences']
 

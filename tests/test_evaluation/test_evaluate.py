@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mmdet_facepatch.evaluation import Detections, ImageRecord, to_records
+from mmdet_facepatch.evaluation import Detections, ImageRecord, Reference, to_records
 from mmdet_facepatch.evaluation.functional.breakdown import height_bands
 from mmdet_facepatch.evaluation.functional.evaluate import evaluate_faces
 from mmdet_facepatch.evaluation.functional.f_beta import average_f_beta
@@ -159,11 +161,18 @@ class TestMargins:
         thresholds = evaluation.curves['margin_thresholds']
         for beta in QUICK.betas:
             curve = evaluation.curves[f'all/F{beta:g}']
-            assert len(curve) == 1000
-            area = average_f_beta(curve, thresholds)
-            assert evaluation.numbers[f'all/AF{beta:g}'] == pytest.approx(area)
-            # Flat at both ends: all detections, and none.
-            assert curve[0] == curve[1] and curve[-1] == 0.0
+            assert len(curve) == len(thresholds) == 1001
+            for key, low in (('', -np.inf), ('+', 0)):
+                area = average_f_beta(curve, thresholds, low)
+                found = evaluation.numbers[f'all/AF{beta:g}{key}']
+                assert found == pytest.approx(area, abs=1e-15)
+            # From all detections to the highest one, which is a hit.
+            proposals, recalled = (
+                evaluation.curves[f'all/{name}'] for name in ('proposals', 'recalled')
+            )
+            assert (proposals[0], recalled[0]) == (5, 1)
+            assert (proposals[-1], recalled[-1]) == (1, 1)
+            assert curve[-1] > curve[0]
 
     def test_curve_steps_where_a_margin_is(self):
         """One face, found with s = 3: F is 1 up to 3, then 0."""
@@ -195,12 +204,15 @@ class TestMargins:
         assert evaluation.data['confidence'] == 'scores'
         assert 'score of exactly 1' in evaluation.warnings()[0]
 
-    def test_margins_outside_the_thresholds_are_told(self):
-        far = replace(attacked()[0], det_margins=np.array([50.0, 1, 1, -30]))
-        evaluation = evaluate_faces([far], QUICK)
+    def test_margins_above_the_range_are_told(self):
+        far = replace(attacked()[0], det_margins=np.array([50.0, 4, 1, -30]))
+        reference = Reference(math.nan, -20.0, 4.0)
+        evaluation = evaluate_faces([far], QUICK, reference)
         assert evaluation.data['margins_above_range'] == 1
-        assert evaluation.data['margins_below_range'] == 1
-        assert 'not flat' in evaluation.warnings()[0]
+        assert evaluation.warnings() == [
+            'AF_beta: 1 detections lie above the end of its range, s = 4, and count at '
+            'every threshold'
+        ]
         assert evaluate_faces(attacked(), QUICK).warnings() == []
 
     def test_scores_times_a_twentieth(self):
@@ -211,16 +223,203 @@ class TestMargins:
         boxes = gts + rng.normal(0, 3, gts.shape)
         boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
         scores = rng.uniform(0.02, 0.999, 80)
-        before, after = (
-            evaluate_faces([record(boxes=boxes, scores=s, gts=gts)], QUICK).numbers
-            for s in (scores, scores * 0.05)
+        first, second = (
+            [record(boxes=boxes, scores=s, gts=gts)] for s in (scores, scores * 0.05)
         )
+        clean = evaluate_faces(first, QUICK)
+        before = clean.numbers
+        after = evaluate_faces(second, QUICK, clean.reference).numbers
         assert 0.2 < before['all/AP'] < 1
         assert after['all/AP'] == pytest.approx(before['all/AP'], abs=1e-12)
         assert before['all/recall@0.5'] > 0.2
         assert after['all/recall@0.5'] == 0.0
         assert math.isnan(after['all/precision@0.5'])
         assert after['all/AF0.5'] < before['all/AF0.5'] - 0.02
+        assert before['all/AF0.5+'] > 0.02 and after['all/AF0.5+'] == 0.0
+
+
+def with_margins(margins, gts=(LARGE, SMALL)):
+    """Of two faces and what is elsewhere, in this order."""
+    boxes = [LARGE, SMALL, OPEN][: len(margins)]
+    margins = np.array(margins, dtype=np.float64)
+    one = record(boxes=boxes, scores=1 / (1 + np.exp(-margins)), gts=gts)
+    return [replace(one, det_margins=margins)]
+
+
+def area_of_steps(margins, true, faces, beta, low, high):
+    """Mean of F_beta over [low, high], a step function, by its pieces."""
+    ends = np.unique(np.clip([low, *margins, high], low, high))
+    total = 0.0
+    for start, end in zip(ends[:-1], ends[1:], strict=True):
+        # F is the same at all thresholds in (start, end].
+        reached = margins >= end
+        found = (reached & true).sum()
+        if found:
+            precision, recall = found / reached.sum(), found / faces
+            above = (1 + beta**2) / (beta**2 / precision + 1 / recall)
+            total += above * (end - start)
+    return total / (high - low)
+
+
+class TestRanges:
+    """Of AF_beta: the whole one of the clean images' margins, and s >= 0."""
+
+    def test_exact(self):
+        """Faces at s = -2 and 4, a false positive at s = -4; beta 1."""
+        settings = replace(QUICK, betas=(1.0,), num_thresholds=8001)
+        evaluation = evaluate_faces(with_margins([4, -2, -4]), settings)
+        numbers = evaluation.numbers
+        assert (numbers['margin_low'], numbers['margin_high']) == (-4, 4)
+        # 2 of 3 right up to -4, both right up to -2, then one face of two.
+        expected = (1.0 * 2 + 2 / 3 * 6) / 8
+        assert numbers['all/AF1'] == pytest.approx(expected, abs=1e-3)
+        assert numbers['all/AF1+'] == pytest.approx(2 / 3, abs=1e-12)
+
+    def test_zero_is_a_threshold(self):
+        thresholds = evaluate_faces(with_margins([3, -2.1]), QUICK).curves[
+            'margin_thresholds'
+        ]
+        assert len(thresholds) == 1001 and (thresholds == 0).sum() == 1
+        assert (thresholds[0], thresholds[-1]) == (-2.1, 3)
+        assert (np.diff(thresholds) > 0).all()
+
+    def test_that_of_the_clean_images_is_used_for_others(self):
+        clean = evaluate_faces(with_margins([4, 1, -3]), QUICK)
+        other = evaluate_faces(with_margins([6, -1, -5]), QUICK, clean.reference)
+        assert other.reference == clean.reference
+        assert (clean.data['reference'], other.data['reference']) == ('own', 'given')
+        for key in ('calibrated_delta', 'margin_low', 'margin_high'):
+            assert other.numbers[key] == clean.numbers[key]
+        thresholds = other.curves['margin_thresholds']
+        assert np.array_equal(thresholds, clean.curves['margin_thresholds'])
+        # The face at s = 6 counts everywhere, so that at s >= 0 one of two is found.
+        assert other.numbers['all/AF0.5+'] == pytest.approx(1.25 / (0.25 + 2))
+        own = evaluate_faces(with_margins([6, -1, -5]), QUICK)
+        assert (own.reference.margin_low, own.reference.margin_high) == (-5, 6)
+
+    def test_a_given_range_goes_before_the_clean_images(self):
+        settings = replace(QUICK, margin_range=(-20, 40))
+        clean = evaluate_faces(with_margins([4, 1, -3]), settings)
+        for reference in (None, clean.reference, Reference(0.5, -1.0, 1.0)):
+            found = evaluate_faces(with_margins([6]), settings, reference)
+            thresholds = found.curves['margin_thresholds']
+            assert (thresholds[0], thresholds[-1]) == (-20, 40)
+            assert (found.numbers['margin_low'], found.numbers['margin_high']) == (
+                *(-20, 40),
+            )
+
+    def test_nothing_found_of_what_clean_images_have(self):
+        """F_beta is 0 at every threshold of their range."""
+        clean = evaluate_faces(with_margins([4, 1, -3]), QUICK)
+        numbers = evaluate_faces(with_margins([]), QUICK, clean.reference).numbers
+        assert numbers['all/AF0.5'] == numbers['all/AF0.5+'] == 0.0
+
+    def test_nothing_found_in_clean_images(self):
+        """There is no range, so that no area is made up in any condition."""
+        clean = evaluate_faces(with_margins([]), replace(QUICK, bootstrap=3))
+        attacked = evaluate_faces(with_margins([4]), QUICK, clean.reference)
+        for evaluation in (clean, attacked):
+            assert math.isnan(evaluation.numbers['margin_low'])
+            assert math.isnan(evaluation.numbers['all/AF0.5'])
+            assert math.isnan(evaluation.numbers['all/AF0.5+'])
+            assert evaluation.curves['all/F0.5'].shape == (0,)
+            assert evaluation.warnings() == []
+        assert clean.intervals['all/AF0.5'].undefined == 3
+
+    @pytest.mark.parametrize('high', [-1.0, 0.0])
+    def test_no_margin_above_zero(self, high):
+        numbers = evaluate_faces(with_margins([high, -4]), QUICK).numbers
+        assert numbers['all/AF0.5'] > 0
+        assert math.isnan(numbers['all/AF0.5+'])
+
+    def test_all_margins_above_zero(self):
+        """Both ranges are the same then, also where it is a point."""
+        for margins in ([5, 1], [5]):
+            numbers = evaluate_faces(with_margins(margins), QUICK).numbers
+            assert 0 < numbers['all/AF0.5'] == numbers['all/AF0.5+'] <= 1
+
+    def test_scores_give_the_range_of_their_log_odds(self):
+        bare = [replace(r, det_margins=None) for r in with_margins([1, 2])]
+        bare = [replace(r, det_scores=np.array([0.01, 0.9])) for r in bare]
+        reference = evaluate_faces(bare, QUICK).reference
+        expected = [math.log(0.01 / 0.99), math.log(0.9 / 0.1)]
+        found = [reference.margin_low, reference.margin_high]
+        assert found == pytest.approx(expected, abs=1e-12)
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(st.tuples(st.floats(-9, 9), st.booleans()), min_size=2, max_size=12),
+        st.integers(0, 3),
+        st.sampled_from([0.001, 0.1, 0.5]),
+    )
+    def test_areas_are_those_of_the_step_function(self, found, missed, beta):
+        margins, true = np.array([m for m, _ in found]), np.array([t for _, t in found])
+        places = 30.0 * np.arange(len(found) + missed)[:, None] + [0, 0, 20, 20]
+        faces = np.concatenate([places[: len(found)][true], places[len(found) :]])
+        one = record(boxes=places[: len(found)], scores=[0.5] * len(found), gts=faces)
+        num = 4001
+        used = replace(QUICK, betas=(beta,), num_thresholds=num)
+        images = [replace(one, det_margins=margins)]
+        numbers = evaluate_faces(images, used).numbers
+        low, high = margins.min(), margins.max()
+        # By the trapezoidal rule each step is off by up to half a cell.
+        error = len(found) * (high - low) / num
+        areas = numbers[f'all/AF{beta:g}'], numbers[f'all/AF{beta:g}+']
+        for area, least in zip(areas, (-math.inf, 0), strict=True):
+            start = max(low, least)
+            if not len(faces) or high <= least:
+                assert math.isnan(area)
+            elif high - start > 1e-3:
+                expected = area_of_steps(margins, true, len(faces), beta, start, high)
+                assert area == pytest.approx(
+                    expected, abs=error / (high - start) + 1e-9
+                )
+            assert math.isnan(area) or 0 <= area <= 1 + 1e-12
+        # What lies below 0 is of no account for the second one.
+        confident = replace(
+            images[0],
+            det_boxes=one.det_boxes[margins >= 0],
+            det_scores=one.det_scores[margins >= 0],
+            det_margins=margins[margins >= 0],
+        )
+        reference = Reference(math.nan, float(low), float(high))
+        again = evaluate_faces([confident], used, reference).numbers
+        assert again[f'all/AF{beta:g}+'] == pytest.approx(
+            areas[1], abs=1e-12, nan_ok=True
+        )
+
+
+class TestReference:
+    def test_config_file(self):
+        """Which has no NaN."""
+        one = Reference(math.nan, -4.59, 12.0)
+        content = one.to_config()
+        assert content == dict(calibrated_delta='nan', margin_low=-4.59, margin_high=12)
+        assert repr(Reference.from_config(content)) == repr(one)
+        assert Reference.from_config(one) is one
+        assert Reference.from_config(None) is None
+
+    def test_numbers_of_a_record(self):
+        """Which has None for NaN, and other numbers."""
+        numbers = {'a/calibrated_delta': 0.5, 'a/margin_low': None, 'a/AP': 0.1}
+        numbers['a/margin_high'] = None
+        one = Reference.from_numbers(numbers, 'a/')
+        assert one.calibrated_delta == 0.5 and math.isnan(one.margin_low)
+
+    @pytest.mark.parametrize(
+        ('wrong', 'message'),
+        [
+            (dict(calibrated_delta=0.5), 'there is no margin_low, margin_high'),
+            (dict(calibrated_delta=0.5, delta=1), 'a reference has no delta'),
+            (dict(calibrated_delta=2, margin_low=0, margin_high=1), r'in \[0, 1\]'),
+            (dict(calibrated_delta=1, margin_low=2, margin_high=1), 'got 2.0 and 1.0'),
+            (dict(calibrated_delta=1, margin_low=0, margin_high='nan'), 'NaN both'),
+            (dict(calibrated_delta=1, margin_low='-inf', margin_high=1), 'finite'),
+        ],
+    )
+    def test_wrong(self, wrong, message):
+        with pytest.raises(ValueError, match=message):
+            Reference.from_config(wrong)
 
 
 class TestEvaluation:
@@ -233,7 +432,7 @@ class TestEvaluation:
     def test_undefined_delta_gives_no_number(self):
         records = [record(boxes=[OPEN], scores=[0.9], gts=[LARGE])]
         evaluation = evaluate_faces(records, replace(QUICK, bootstrap=5))
-        assert math.isnan(evaluation.calibrated_delta)
+        assert math.isnan(evaluation.reference.calibrated_delta)
         for key, value in evaluation.numbers.items():
             assert math.isnan(value) or '@calibrated' not in key
         assert evaluation.intervals['all/recall@calibrated'].undefined == 5
@@ -251,6 +450,8 @@ class TestEvaluation:
         assert headline['all/AP'] == evaluation.numbers['all/AP']
         for key in (
             'all/AF0.5',
+            'all/AF0.5+',
+            'margin_low',
             'all/on_patch@0.5',
             'all/precision@calibrated',
             'calibrated_delta',
@@ -279,7 +480,7 @@ class TestEvaluation:
             (dict(face_iou_thr=1.5), 'face_iou_thr'),
             (dict(patch_iou_thr=-1), 'patch_iou_thr'),
             (dict(patch_share=1.5), 'patch_share'),
-            (dict(margin_range=(3, 1)), 'low < high'),
+            (dict(margin_range=(3, 1)), 'low <= high'),
             (dict(height_edges=(3, 1)), 'ascending'),
             (dict(bootstrap=-1), 'bootstrap'),
             (dict(confidence=1), 'confidence'),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mmdet_facepatch.evaluation.functional.f_beta import (
     average_f_beta,
+    confident_share,
     f_beta,
     f_beta_from_counts,
     margin_thresholds,
@@ -78,11 +79,56 @@ def test_area_of_a_line_is_exact():
     assert average_f_beta(thresholds / 4, thresholds) == pytest.approx(0.5, abs=1e-15)
 
 
+def test_area_over_confident_thresholds():
+    """0.25 from s = -3 to 0, then a line from 0.25 down to 0 at s = 1."""
+    thresholds = margin_thresholds(-3, 1, 4)
+    assert thresholds == pytest.approx([-3, -5 / 3, -1 / 3, 0, 1])
+    curve = np.array([0.25, 0.25, 0.25, 0.25, 0.0])
+    whole, confident = (average_f_beta(curve, thresholds, low) for low in (-np.inf, 0))
+    assert whole == pytest.approx((3 * 0.25 + 0.125) / 4, abs=1e-15)
+    assert confident == pytest.approx(0.125, abs=1e-15)
+    assert confident_share(whole, confident, -3, 1) == pytest.approx(1 / 7, abs=1e-15)
+
+
+def test_area_over_a_point_is_its_height():
+    thresholds = margin_thresholds(2, 2, 3)
+    assert thresholds.tolist() == [2, 2, 2]
+    for low in (-np.inf, 0):
+        assert average_f_beta([[0.5] * 3, [1] * 3], thresholds, low).tolist() == [
+            0.5,
+            1,
+        ]
+
+
+def test_no_area_without_thresholds():
+    for thresholds in ([], [-2.0, -1.0], [-1.0, 0.0]):
+        curves = np.ones((2, len(thresholds)))
+        assert (
+            np.isnan(average_f_beta(curves, thresholds, low=0)).tolist() == [True] * 2
+        )
+    assert math.isnan(average_f_beta([], []))
+    assert average_f_beta([1.0, 0.0], [-1.0, 0.0]) == 0.5
+
+
+def test_share_of_an_area():
+    assert confident_share(0.5, math.nan, -3, -1) == 0.0
+    assert confident_share(0.5, 0.5, 0, 4) == confident_share(0.5, 0.5, 2, 2) == 1.0
+    for nothing in ((0.0, 0.0, -1, 1), (math.nan, 0.5, -1, 1), (0.5, 0.5, math.nan, 1)):
+        assert math.isnan(confident_share(*nothing))
+
+
 def test_thresholds():
     assert margin_thresholds(-1, 1, 3).tolist() == [-1.0, 0.0, 1.0]
-    assert len(margin_thresholds()) == 1000
-    for wrong in ((1, 1, 3), (0, math.inf, 3), (0, 1, 1), (math.nan, 1, 3)):
-        with pytest.raises(ValueError, match='low < high'):
+    # 0 is put in where it is missing between the ends, and only there.
+    assert margin_thresholds(-1, 3, 4).tolist() == pytest.approx(
+        [-1, 0, 1 / 3, 5 / 3, 3]
+    )
+    assert margin_thresholds(-1, 3, 4)[1] == 0
+    assert margin_thresholds(1, 3, 3).tolist() == [1.0, 2.0, 3.0]
+    assert margin_thresholds(-1, 0, 3).tolist() == [-1.0, -0.5, 0.0]
+    assert len(margin_thresholds(-4.6, 12)) == 1001
+    for wrong in ((1, 0, 3), (0, math.inf, 3), (0, 1, 1), (math.nan, 1, 3)):
+        with pytest.raises(ValueError, match='low <= high'):
             margin_thresholds(*wrong)
 
 

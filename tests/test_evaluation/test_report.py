@@ -19,16 +19,22 @@ from mmdet_facepatch.evaluation.report import (
     save_curves,
     save_report,
 )
-from mmdet_facepatch.evaluation.report_tables import format_report, report_to_markdown
+from mmdet_facepatch.evaluation.report_tables import (
+    describe_areas,
+    format_report,
+    report_to_markdown,
+)
 
 SUBSETS = ('easy', 'medium', 'hard', 'all')
 
 
 def metrics(precision, recall, delta=0.75, on_patch=None):
     values = {'calibrated_delta': delta, 'num_images': 115.0}
+    values |= {'margin_low': -4.595, 'margin_high': 12.5}
     for subset in SUBSETS:
         values[f'{subset}/AP'] = recall
         values[f'{subset}/AF0.5'] = recall / 2
+        values[f'{subset}/AF0.5+'] = recall / 4
         values[f'{subset}/num_faces'] = 12.0
         for name in ('0.99', '0.9', 'calibrated'):
             values[f'{subset}/precision@{name}'] = precision
@@ -67,12 +73,15 @@ clean        0.7340    0.7340  0.7340  0.7340
 noise        0.2500    0.2500  0.2500  0.2500
 patch        0.0000    0.0000  0.0000  0.0000
 
-AF_beta, All
-condition      beta 0.5
------------  ----------
-clean            0.3670
-noise            0.1250
-patch            0.0000
+AF_beta, All, over s from -4.595 to 12.5/over s >= 0
+condition         beta 0.5
+-----------  -------------
+clean        0.3670/0.1835
+noise        0.1250/0.0625
+patch        0.0000/0.0000
+
+AF_beta over s from -4.595 to 12.5 and over s >= 0; 37 % (beta 0.5) of the area of clean
+lies at s >= 0; attacks that select S > 0.5 change nothing below.
 
 detections, All, and images without any (silent) at delta 0.99
 condition      true pos.    duplicates    on patch    other false    silent (%)
@@ -102,13 +111,14 @@ def test_fits_a_terminal():
 
 def test_blocks_in_order():
     text = format_report(CONDITIONS)
-    titles = [line for line in text.splitlines() if line.startswith(('prec', 'A', 'd'))]
+    found = (block.partition('\n')[0] for block in text.split('\n\n'))
+    titles = [line for line in found if not line.startswith('AF_beta over')]
     assert titles == [
         'precision/recall (%) at delta 0.99',
         'precision/recall (%) at delta 0.9',
         'precision/recall (%) at delta calibrated (0.75)',
         'AP',
-        'AF_beta, All',
+        'AF_beta, All, over s from -4.595 to 12.5/over s >= 0',
         'detections, All, and images without any (silent) at delta calibrated',
         'precision/recall (%) by face height in pixels at delta calibrated',
     ]
@@ -126,13 +136,37 @@ def test_on_patch_only_where_measured():
 
 
 def test_intervals():
-    intervals = {'clean': {'all/recall@calibrated': Interval(0.7, 0.75)}}
+    found = {
+        'all/recall@calibrated': Interval(0.7, 0.75),
+        'all/AF0.5': Interval(0.3, 0.4),
+    }
+    intervals = {'clean': found}
     lines = format_report(CONDITIONS, intervals).splitlines()
     title = lines.index('intervals by bootstrap over images, All, at delta calibrated')
-    assert lines[title + 1].split('  ')[-1].strip() == 'AF0.5'
-    assert lines[title + 3].split() == ['clean', '-', '[70.0,', '75.0]', '-', '-']
-    assert lines[title + 4].split() == ['noise', '-', '-', '-', '-']
+    assert lines[title + 3].split() == ['clean', '-', '[70.0,', '75.0]']
+    assert lines[title + 4].split() == ['noise', '-', '-']
+    areas = lines.index('intervals by bootstrap over images, All')
+    assert lines[areas + 1].split() == ['condition', 'AP', 'AF0.5', 'AF0.5+']
+    assert lines[areas + 3].split() == ['clean', '-', '[0.300,', '0.400]', '-']
     assert not any('bootstrap' in line for line in format_report(CONDITIONS).split())
+
+
+def test_ranges_of_areas():
+    """Of several where conditions differ, none where nothing was detected."""
+    other = metrics(0.5, 0.5) | {'margin_low': math.nan, 'margin_high': math.nan}
+    text = format_report({'a': metrics(0.5, 0.5), 'b': other})
+    assert 'AF_beta, All, over s from -4.595 to 12.5, - to -/over s >= 0' in text
+
+
+def test_share_of_the_area():
+    """0.3670 * 17.095 over all, of which 0.1835 * 12.5 lie at s >= 0."""
+    assert describe_areas('clean', metrics(0.99, 0.734)) == (
+        'AF_beta over s from -4.595 to 12.5 and over s >= 0; 37 % (beta 0.5) of the '
+        'area of clean lies at s >= 0; attacks that select S > 0.5 change nothing '
+        'below.'
+    )
+    record = {'margin_low': None, 'margin_high': None, 'all/AF0.5': None}
+    assert 'AF_beta has no range' in describe_areas('clean', record)
 
 
 def test_missing_subset_is_a_dash():
@@ -170,6 +204,8 @@ def test_markdown_has_attributes():
     for name, recall in (('clear', 0.9), ('normal', 0.5), ('heavy', math.nan)):
         values[f'blur:{name}/recall@calibrated'] = recall
     text = report_to_markdown({'clean': values})
+    # A line that began with >= would be a quotation.
+    assert f'\n\n{describe_areas("clean", values)}\n\n' in text
     assert '**recall (%) by blur at delta calibrated**' in text
     assert text.endswith('| clean       |    90.0 |     50.0 |       - |')
     assert 'by pose' not in text
@@ -202,7 +238,8 @@ def evaluations(**settings):
             )
             for i in range(2)
         ]
-        result[name] = evaluate_faces(records, settings)
+        clean = result.get('clean')
+        result[name] = evaluate_faces(records, settings, clean and clean.reference)
     return result
 
 
@@ -212,9 +249,9 @@ def test_file_round_trip(tmp_path):
     protocol = dict(scales=(0.5, 1), score_thr=np.float32(0.5), subset=None)
     save_report(path, found, protocol)
     raw = json.loads(path.read_text())
-    assert raw['schema_version'] == SCHEMA_VERSION == 3
+    assert raw['schema_version'] == SCHEMA_VERSION == 4
     settings = raw['protocol'].pop('settings')
-    assert settings['deltas'] == [0.9] and settings['margin_range'] == [-20, 40]
+    assert settings['deltas'] == [0.9] and settings['margin_range'] is None
     assert raw['protocol'] == dict(scales=[0.5, 1], score_thr=0.5, subset=None)
     assert list(raw['conditions']) == ['clean', 'patch']
     assert raw['conditions']['clean']['data']['confidence'] == 'margins'
@@ -246,7 +283,7 @@ def test_curves_of_all_conditions(tmp_path):
     found = evaluations()
     save_curves(tmp_path / 'curves.npz', found)
     with np.load(tmp_path / 'curves.npz', allow_pickle=False) as content:
-        assert len(content['clean/margin_thresholds']) == 1000
+        assert len(content['clean/margin_thresholds']) == 1001
         for name, evaluation in found.items():
             for key, values in evaluation.curves.items():
                 assert np.array_equal(content[f'{name}/{key}'], values, equal_nan=True)

@@ -23,6 +23,7 @@ from mmdet_facepatch.evaluation.functional.precision_recall import average_preci
 FACE_A, FACE_B = [10.0, 10.0, 29.0, 29.0], [50.0, 50.0, 69.0, 69.0]
 ELSEWHERE = [100.0, 10.0, 119.0, 29.0]
 PATCH = [100, 12, 118, 30]
+REFERENCE = ('calibrated_delta', 'margin_low', 'margin_high')
 
 
 def sample(img_id, boxes=(), scores=(), faces=(), patches=None, labels=None):
@@ -69,6 +70,7 @@ def three_images(**extra):
 
 def test_numbers():
     metrics = evaluate(three_images(), betas=(0.5,), bootstrap=0)
+    margins = [math.log(p / (1 - p)) for p in np.float32([0.6, 0.995]).tolist()]
     assert metrics == pytest.approx(
         {
             'face/all/AP': metrics['face/all/AP'],
@@ -82,7 +84,10 @@ def test_numbers():
             'face/all/precision@calibrated': 1.0,
             'face/all/recall@calibrated': 0.25,
             'face/all/num_faces': 4.0,
+            'face/all/AF0.5+': metrics['face/all/AF0.5+'],
             'face/calibrated_delta': float(np.float32(0.995)),
+            'face/margin_low': margins[0],
+            'face/margin_high': margins[1],
             'face/num_images': 3.0,
             'face/num_images_without_faces': 0.0,
             'face/silent_images@0.99': 2 / 3,
@@ -127,17 +132,22 @@ def test_detections_on_a_patch_are_counted_apart():
     assert not any('on_patch' in key for key in evaluate(three_images()))
 
 
-def test_reference_delta():
+def test_reference():
     metric = WiderFaceMetric()
     clean = evaluate(three_images(), metric=metric)
-    metric.reference_delta = clean['face/calibrated_delta']
+    metric.reference = metric.latest_reference
     weaker = [sample('e/a', [FACE_A, ELSEWHERE], [0.99, 0.2], [FACE_A])]
     attacked = evaluate(weaker, metric=metric)
-    assert attacked['face/calibrated_delta'] == clean['face/calibrated_delta']
+    for key in REFERENCE:
+        assert attacked[f'face/{key}'] == clean[f'face/{key}']
+    assert metric.latest_reference == metric.reference
+    given = WiderFaceMetric(reference=metric.reference.to_config())
+    assert repr(evaluate(weaker, metric=given)) == repr(attacked)
     assert attacked['face/all/recall@calibrated'] == 0.0
     assert math.isnan(attacked['face/all/precision@calibrated'])
-    metric.reference_delta = None
+    metric.reference = None
     own = evaluate(weaker, metric=metric)
+    assert own['face/margin_high'] < clean['face/margin_high']
     assert own['face/calibrated_delta'] == float(np.float32(0.99))
     assert own['face/all/recall@calibrated'] == 1.0
 
@@ -147,7 +157,8 @@ def test_precision_never_reached():
     samples = [sample('e/a', [ELSEWHERE], [0.9], [FACE_A], [PATCH])]
     metrics = evaluate(samples)
     assert math.isnan(metrics['face/calibrated_delta'])
-    later = evaluate(three_images(), reference_delta=metrics['face/calibrated_delta'])
+    reference = {key: metrics[f'face/{key}'] for key in REFERENCE}
+    later = evaluate(three_images(), reference=reference)
     for result in (metrics, later):
         assert math.isnan(result['face/all/precision@calibrated'])
         assert math.isnan(result['face/all/recall@calibrated'])

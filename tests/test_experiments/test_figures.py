@@ -105,7 +105,29 @@ def test_curves_of_seeds_are_their_mean(index, store, tmp_path, monkeypatch):
         store.evaluation(entry.evaluation).numbers['all/AF0.5'] for entry in entries[2:]
     )
     assert one != two
-    assert areas[0.5]['both'] == pytest.approx((one + two) / 2)
+    whole, confident = areas[0.5]['both']
+    assert whole == pytest.approx((one + two) / 2)
+    assert np.isnan(confident) or 0 <= confident <= 1
+
+
+def test_curves_over_other_ranges(index, store, tmp_path):
+    """A figure has one axis: two detectors do not share it."""
+    runs = tmp_path / 'runs'
+    runs.mkdir()
+    for entry in index.entries:
+        record = store.evaluation(entry.evaluation)
+        write_record(runs / f'{entry.evaluation}.json', record)
+        with np.load(store.curves(entry.evaluation)) as content:
+            curves = dict(content)
+        if entry is index.entries[1]:
+            key = next(key for key in curves if key.endswith('/margin_thresholds'))
+            curves[key] = curves[key] + 1
+        np.savez(runs / f'{entry.evaluation}.npz', **curves)
+    message = f'{index.entries[1].name!r} has another range of AF_beta'
+    with pytest.raises(ValueError, match=message):
+        figures.write_figures(
+            replace(index, figure='f_beta'), RunStore([runs]), tmp_path
+        )
 
 
 def test_matrix_is_the_mean_over_seeds(add, tmp_path, monkeypatch):  # noqa: F811

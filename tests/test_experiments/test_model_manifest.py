@@ -11,6 +11,7 @@ import torch
 from findings.page import results_page
 
 from mmdet_facepatch import zoo
+from mmdet_facepatch.evaluation.report import SCHEMA_VERSION
 from mmdet_facepatch.experiments import model_manifest, model_table, publish_model
 from mmdet_facepatch.experiments.model_manifest import (
     training_seconds,
@@ -130,7 +131,7 @@ def test_report_of_other_weights_is_refused(tmp_path, other):
     report.write_text(
         json.dumps(
             dict(
-                schema_version=3,
+                schema_version=SCHEMA_VERSION,
                 conditions={},
                 comparisons={},
                 protocol=dict(checkpoint=other),
@@ -157,7 +158,9 @@ class TestPublish:
         report = tmp_path / 'report.json'
         clean = dict(numbers={'all/AP': 0.5, 'calibrated_delta': None}, intervals={})
         protocol = dict(checkpoint=str(checkpoint), scales=[1.0], dataset={})
-        content = dict(schema_version=3, conditions=dict(clean=clean), comparisons={})
+        content = dict(
+            schema_version=SCHEMA_VERSION, conditions=dict(clean=clean), comparisons={}
+        )
         report.write_text(json.dumps(dict(content, protocol=protocol)))
         return checkpoint, report
 

@@ -204,9 +204,10 @@ class TestConfigs:
         store = RunStore([tmp_path / 'runs'])
         store.folders[0].mkdir()
         assert not run.is_ready(store)
+        ends = dict(margin_low=-4.5, margin_high=12.25)
         write_record(
             store.folders[0] / f'{run.reference}.json',
-            evaluation(run.reference, numbers=dict(calibrated_delta=delta)),
+            evaluation(run.reference, numbers=dict(ends, calibrated_delta=delta)),
         )
         assert found.evaluations['noise'].is_ready(store) and not run.is_ready(store)
         path = store.folders[0] / f'{run.attack}.json'
@@ -216,11 +217,26 @@ class TestConfigs:
             filled_config(run, store)
         picture(path.with_suffix('.png'))
         cfg = filled_config(run, store)
-        assert cfg.test_evaluator.reference_delta == text
+        assert cfg.test_evaluator.reference == dict(ends, calibrated_delta=text)
+        assert 'reference' not in run.config.test_evaluator
+        cfg.dump(tmp_path / 'filled.py')
+        dumped = Config.fromfile(tmp_path / 'filled.py').test_evaluator.reference
+        assert dumped == cfg.test_evaluator.reference
         assert cfg.test_cfg.conditions.patch == dict(
             type='file', path=str(path.with_suffix('.png')), scale=0.8
         )
         assert run.config.test_cfg.conditions.patch.path is None
+
+    def test_clean_images_without_a_range(self, planned_file, plan, tmp_path):
+        """Of a record that knows no range of AF_beta yet."""
+        run = plan(planned_file).evaluations['noise']
+        store = RunStore([tmp_path / 'runs'])
+        store.folders[0].mkdir()
+        path = store.folders[0] / f'{run.reference}.json'
+        write_record(path, evaluation(run.reference))
+        message = f'{run.reference} .* no margin_low, margin_high; run with --rerun'
+        with pytest.raises(ValueError, match=message):
+            filled_config(run, store)
 
 
 class TestMissing:

@@ -14,6 +14,7 @@ from mmdet_facepatch.experiments.tables import (
     experiment_markdown,
     experiment_tables,
     merge_seeds,
+    notes_on_areas,
 )
 
 from .test_store import attack, evaluation
@@ -28,6 +29,9 @@ def numbers(recall, precision=0.9):
         'all/precision@0.99': precision,
         'all/recall@0.99': recall,
         'all/AF0.5': 0.05,
+        'all/AF0.5+': 0.025,
+        'margin_low': -4.0,
+        'margin_high': 4.0,
     }
 
 
@@ -91,10 +95,12 @@ class TestPlain:
         assert second[0] == [
             *('', 'All', 'on a patch', 'AF0.001', 'AF0.01', 'AF0.1', 'AF0.5', 'AP'),
         ]
-        assert second[2] == ['clean', '90.0/22.5', '3', '-', '-', '-', '0.050', '0.500']
-        assert second[3] == ['noise', *7 * '-']
+        assert second[2] == [
+            *('clean', '90.0/22.5', '3', '-/-', '-/-', '-/-', '0.050/0.025', '0.500'),
+        ]
+        assert second[3] == ['noise', '-', '-', *4 * ['-/-'], '-']
         assert intervals[2:] == [
-            ['clean', '90.0', '22.5 [21.5, 24.5]', '3', '0.050', '0.500']
+            ['clean', '90.0', '22.5 [21.5, 24.5]', '3', '0.050', '0.025', '0.500']
         ]
 
     def test_without_the_paper(self, add):
@@ -104,14 +110,15 @@ class TestPlain:
         ]
         assert titles == [
             '**delta 0.99**',
-            '**calibrated delta; AF_beta and AP of All**',
+            '**calibrated delta; AF_beta (whole range/s >= 0) and AP of All**',
             '**All, calibrated delta: value [95 % interval by bootstrap over images]**',
         ]
 
     def test_nothing_is_run(self, add):
         add('clean')
         first, second, intervals = tables(add)
-        assert first[2] == ['clean', '-'] and second[2] == ['clean', *7 * '-']
+        assert first[2] == ['clean', '-']
+        assert second[2] == ['clean', '-', '-', *4 * ['-/-'], '-']
         assert len(intervals) == 2
 
     def test_nothing_detected(self, add):
@@ -187,6 +194,22 @@ class TestMatrix:
         assert found[2:] == [['clean', '0.500', '0.500'], ['iou', '0.500', '-']]
         (table,) = experiment_tables(filled.index(matrix=matrix), filled.store)
         assert table.startswith('**AP of All; means over up to 2 seeds**')
+
+
+def test_ranges_of_areas(add):
+    """One line for each detector whose clean images were evaluated."""
+    add('noise', 0.1)
+    assert notes_on_areas(add.index(), add.store) == []
+    add('clean', 0.225, condition='clean')
+    add('clean on ssd', detector='ssd', condition='clean')
+    first, lines = notes_on_areas(add.index(), add.store)
+    assert 'not comparable' in first
+    assert lines == (
+        '- sln: AF_beta over s from -4 to 4 and over s >= 0; 25 % (beta 0.5) of the '
+        'area of clean images lies at s >= 0; attacks that select S > 0.5 change '
+        'nothing below.'
+    )
+    assert lines in experiment_markdown(add.index(), add.store)
 
 
 def test_budget(add):

@@ -224,21 +224,26 @@ def test_one_legend_without_numbers():
 
 def test_a_legend_for_each_panel_with_numbers():
     curves = f_curves()
-    figure = plot_f_beta(THRESHOLDS, curves, numbers(curves))
+    areas = {
+        beta: {name: (area, area / 2) for name, area in by.items()}
+        for beta, by in numbers(curves).items()
+    }
+    figure = plot_f_beta(THRESHOLDS, curves, areas)
     assert not figure.legends
     for axes in figure.axes:
         assert texts(axes.get_legend()) == [
-            'clean, AF 0.062',
-            'grey, AF 0.125',
-            'noise, AF 0.188',
-            'patch, AF 0.250',
+            'clean, AF 0.062 (s ≥ 0: 0.031)',
+            'grey, AF 0.125 (s ≥ 0: 0.062)',
+            'noise, AF 0.188 (s ≥ 0: 0.094)',
+            'patch, AF 0.250 (s ≥ 0: 0.125)',
         ]
 
 
 def test_numbers_without_a_curve_are_not_shown():
-    areas = {0.1: {'clean': 0.5, 'other': 0.5}, 7.0: {'clean': 0.5}}
+    pair = (0.5, NAN)
+    areas = {0.1: {'clean': pair, 'other': pair}, 7.0: {'clean': pair}}
     axes = plot_f_beta(THRESHOLDS, f_curves([0.1], ['clean', 'patch']), areas).axes[0]
-    assert texts(axes.get_legend()) == ['clean, AF 0.500', 'patch']
+    assert texts(axes.get_legend()) == ['clean, AF 0.500 (s ≥ 0: n/a)', 'patch']
 
 
 @pytest.mark.parametrize('length', [5, 60])

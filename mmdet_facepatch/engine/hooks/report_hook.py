@@ -230,7 +230,7 @@ class ReportHook(Hook):
     def _save_pictures(self, folder: Path) -> None:
         """One page an image, with a panel for each condition."""
         first = next(iter(self.evaluations.values()))
-        delta = first.calibrated_delta
+        delta = first.reference.calibrated_delta
         if not np.isfinite(delta):
             delta = self.fallback_delta
         drawer = FaceVisualizer(face_iou_thr=first.settings.face_iou_thr)

@@ -62,10 +62,10 @@ class PatchAttackLoop(ReproducibleEpochLoop):
 class PatchValLoop(ConditionLoop, ValLoop):
     """Validate the current patch on held-out images.
 
-    Before its first validation it evaluates the clean images once: the
-    calibrated delta is a property of the clean detector, and every later
-    ``@calibrated`` number is taken at it. Hooks get the clean numbers with ``clean/``
-    before each key, so that no checkpoint is chosen by them.
+    Before its first validation it evaluates the clean images once: the calibrated
+    delta and the range of AF_beta are properties of the clean detector, and every
+    later number is taken at them. Hooks get the clean numbers with ``clean/`` before
+    each key, so that no checkpoint is chosen by them.
 
     Args:
         *args (Any): As in :class:`mmengine.runner.ValLoop`; the pipeline has one
@@ -95,7 +95,7 @@ class PatchValLoop(ConditionLoop, ValLoop):
         if not self._calibrated:
             self.evaluate(clean)
             for metric in self.calibrated_metrics:
-                metric.reference_delta = metric.calibrated_delta
+                metric.reference = metric.latest_reference
             self._calibrated = True
         metrics = self.evaluate(patch, label=False)
         self.runner.call_hook('after_val')
@@ -106,9 +106,9 @@ class PatchValLoop(ConditionLoop, ValLoop):
 class PatchTestLoop(ConditionLoop, TestLoop):
     """Evaluate the same images under several conditions.
 
-    Where the evaluator has a metric with a calibrated delta, the first condition is
-    the clean image, and the threshold that it yields is used for all others. If that
-    metric has a ``reference_delta`` already, or there is no such metric, there need
+    Where the evaluator has a :class:`CalibratedMetric`, the first condition is the
+    clean image, and its calibrated delta and range of AF_beta are used for all others.
+    If that metric has a ``reference`` already, or there is no such metric, there need
     not be a clean condition. The attacker's detector is checked before the first
     condition and after each, before its numbers are reported.
 
@@ -139,14 +139,14 @@ class PatchTestLoop(ConditionLoop, TestLoop):
     ) -> None:
         super().__init__(runner, dataloader, evaluator, **kwargs)
         self.conditions = [Condition(*item) for item in conditions.items()]
-        self._given_deltas = [m.reference_delta for m in self.calibrated_metrics]
+        self._given = [metric.reference for metric in self.calibrated_metrics]
         if not self.conditions or (
-            None in self._given_deltas and self.conditions[0].patch is not None
+            None in self._given and self.conditions[0].patch is not None
         ):
             raise ValueError(
                 'PatchTestLoop: the first condition must be the clean images '
                 '(clean=None), since the calibrated delta comes from them, or the '
-                f'evaluator needs a reference_delta; got {list(conditions)}'
+                f'evaluator needs a reference; got {list(conditions)}'
             )
         self.condition = self.conditions[0]
         self.prepare_paste()
@@ -163,13 +163,14 @@ class PatchTestLoop(ConditionLoop, TestLoop):
         check_detector(self.runner)
         self.runner.call_hook('before_test')
         results: dict[str, Any] = {}
-        deltas = self._given_deltas
+        references = self._given
         for condition in self.conditions:
-            for metric, delta in zip(self.calibrated_metrics, deltas, strict=True):
-                metric.reference_delta = delta
+            metrics_of = zip(self.calibrated_metrics, references, strict=True)
+            for metric, reference in metrics_of:
+                metric.reference = reference
             metrics = self.evaluate(condition)
             results.update({f'{condition.name}/{key}': metrics[key] for key in metrics})
             if condition is self.conditions[0]:
-                deltas = [metric.calibrated_delta for metric in self.calibrated_metrics]
+                references = [m.latest_reference for m in self.calibrated_metrics]
         self.runner.call_hook('after_test')
         return results

@@ -3,8 +3,8 @@
 The unit is the image: faces of one photograph are no independent samples. A
 replicate draws as many images as there are, with replacement, and counts again
 what was found in them; matching does not depend on other images, so nothing is
-matched anew. Held fixed are the normalisation of scores (AP) and the calibrated
-delta, which belong to the run as it is reported.
+matched anew. Held fixed are the normalisation of scores (AP), the calibrated delta
+and the range of AF_beta, which belong to the run as it is reported.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from .precision_recall import (
     normalise_scores,
     ratio,
 )
+from .reference import Reference
 from .subset_counts import (
     SubsetCounts,
     Thresholds,
@@ -50,7 +52,7 @@ from .subset_counts import (
 def evaluate_faces(
     images: Sequence[ImageRecord],
     settings: EvaluationSettings | None = None,
-    reference_delta: float | None = None,
+    reference: Reference | None = None,
 ) -> FaceEvaluation:
     """Evaluate detections on all images.
 
@@ -58,7 +60,10 @@ def evaluate_faces(
     have them, and ``all/``):
 
     - ``AP``: official AP on normalised scores; NaN without faces.
-    - ``AF0.5``, ...: AF_beta over s, for each beta.
+    - ``AF0.5``, ...: AF_beta over all thresholds s of the range, for each beta;
+      ``AF0.5+``, ...: over those with s >= 0, NaN where the range has none above 0. 0
+      where the clean images have detections and these none, NaN where the clean ones
+      have none, so that there is no range.
     - ``precision@D``, ``recall@D``, ``F0.5@D``: at raw scores >= D, for each
       delta (written with ``%g``) and ``calibrated``. Precision is NaN where no
       detection counts.
@@ -71,7 +76,8 @@ def evaluate_faces(
     Numbers of parts of ``all``: ``height:16-32/precision@D`` and ``recall@D``;
     ``blur:heavy/recall@D``, ... where attributes are known.
 
-    Numbers of the run: ``calibrated_delta``, ``num_images``,
+    Numbers of the run: ``calibrated_delta``, ``margin_low`` and ``margin_high`` (the
+    range of AF_beta; see :class:`Reference`), ``num_images``,
     ``num_images_without_faces`` (whose detections the protocol leaves out),
     ``silent_images@D`` (share of images without any detection at or above D),
     and, where patches were pasted, ``num_patches``, ``patches_detected@D``
@@ -86,9 +92,9 @@ def evaluate_faces(
     Args:
         images (list[ImageRecord]): One of each image.
         settings (EvaluationSettings, optional): Defaults to the paper's.
-        reference_delta (float, optional): Threshold for ``@calibrated`` in place of the
-            run's own, as found on clean images; NaN if it was not found there. Defaults
-            to None.
+        reference (Reference, optional): Calibrated delta and range of AF_beta in place
+            of the run's own, as found on clean images. A range in the settings goes
+            before both. Defaults to None.
 
     Returns:
         FaceEvaluation: Everything.
@@ -107,12 +113,14 @@ def evaluate_faces(
         settings.patch_share,
     )
     keeps = _keep_masks(images)
-    delta = reference_delta
-    if delta is None:
-        status = pool.status(keeps[ALL])
-        delta = calibrated_delta(pool.scores, status, settings.min_precision)
-    delta = math.nan if delta is None else float(delta)
-    thresholds = _thresholds(pool, settings, delta)
+    margins = _margins(pool)
+    is_own = reference is None
+    if reference is None:
+        reference = _own_reference(pool, pool.status(keeps[ALL]), margins, settings)
+    if settings.margin_range is not None:
+        low, high = map(float, settings.margin_range)
+        reference = replace(reference, margin_low=low, margin_high=high)
+    thresholds = _thresholds(pool, margins, settings, reference)
     attacked = any(record.patch_boxes is not None for record in images)
     weights = bootstrap_weights(len(images), settings.bootstrap, settings.seed)
 
@@ -145,7 +153,7 @@ def evaluate_faces(
                 drawn |= {f'on_patch@{d}': values for d, values in by_delta.items()}
             replicates |= {f'{name}/{key}': value for key, value in drawn.items()}
     numbers |= _part_numbers(images, pool, keeps[ALL], thresholds, settings)
-    numbers |= _run_numbers(pool, thresholds, delta)
+    numbers |= asdict(reference) | _run_numbers(pool, thresholds)
     if attacked:
         numbers |= _patch_numbers(pool, thresholds)
         curves['patch_scores'] = pool.patch_scores
@@ -158,9 +166,12 @@ def evaluate_faces(
         curves=curves,
         replicates=replicates,
         img_ids=tuple(record.img_id for record in images),
-        data=_facts(pool, thresholds),
+        data=dict(
+            **_facts(pool),
+            margins_above_range=int(np.sum(margins > reference.margin_high)),
+            reference='own' if is_own else 'given',
+        ),
         settings=settings,
-        calibrated_delta=delta,
     )
 
 
@@ -186,19 +197,44 @@ def _keep_masks(images: Sequence[ImageRecord]) -> dict[str, NDArray[np.bool_]]:
     return masks
 
 
+def _margins(pool: PooledMatches) -> NDArray[np.float64]:
+    """(N,) margins s, of scores their log-odds."""
+    found = margins_from_scores(pool.scores) if pool.margins is None else pool.margins
+    return found.astype(np.float64)
+
+
+def _own_reference(
+    pool: PooledMatches,
+    status: NDArray[np.int8],
+    margins: NDArray[np.float64],
+    settings: EvaluationSettings,
+) -> Reference:
+    delta = calibrated_delta(pool.scores, status, settings.min_precision)
+    return Reference(
+        calibrated_delta=math.nan if delta is None else float(delta),
+        margin_low=float(margins.min()) if len(margins) else math.nan,
+        margin_high=float(margins.max()) if len(margins) else math.nan,
+    )
+
+
 def _thresholds(
-    pool: PooledMatches, settings: EvaluationSettings, delta: float
+    pool: PooledMatches,
+    margins: NDArray[np.float64],
+    settings: EvaluationSettings,
+    reference: Reference,
 ) -> Thresholds:
     named = {f'{value:g}': value for value in settings.deltas}
-    named['calibrated'] = delta
+    named['calibrated'] = reference.calibrated_delta
     defined = sorted({value for value in named.values() if not math.isnan(value)})
-    margins = pool.margins
-    if margins is None:
-        margins = margins_from_scores(pool.scores)
-    limits = margin_thresholds(*settings.margin_range, settings.num_thresholds)
+    low, high = reference.margin_low, reference.margin_high
+    limits = (
+        np.zeros(0)
+        if math.isnan(low)
+        else margin_thresholds(low, high, settings.num_thresholds)
+    )
     return Thresholds(
         ap=ThresholdBins.of(normalise_scores(pool.scores), ap_thresholds()),
-        margin=ThresholdBins.of(margins.astype(np.float64), limits),
+        margin=ThresholdBins.of(margins, limits),
         delta=ThresholdBins.of(pool.scores, defined),
         delta_columns={
             name: None if math.isnan(value) else defined.index(value)
@@ -207,16 +243,14 @@ def _thresholds(
     )
 
 
-def _facts(pool: PooledMatches, thresholds: Thresholds) -> dict[str, Any]:
-    scores, reached = pool.scores, thresholds.margin.index
+def _facts(pool: PooledMatches) -> dict[str, Any]:
+    scores = pool.scores
     return dict(
         num_detections=len(scores),
         min_score=float(scores.min()) if len(scores) else None,
         max_score=float(scores.max()) if len(scores) else None,
         scores_of_one=int(np.sum(scores == 1)),
         confidence='scores' if pool.margins is None else 'margins',
-        margins_below_range=int(np.sum(reached == 0)),
-        margins_above_range=int(np.sum(reached == len(thresholds.margin.thresholds))),
     )
 
 
@@ -270,14 +304,11 @@ def _part_numbers(
     return numbers
 
 
-def _run_numbers(
-    pool: PooledMatches, thresholds: Thresholds, delta: float
-) -> dict[str, float]:
+def _run_numbers(pool: PooledMatches, thresholds: Thresholds) -> dict[str, float]:
     num_images = len(pool.faces_per_image)
     reached = np.zeros(num_images, dtype=np.int64)
     np.maximum.at(reached, pool.image, thresholds.delta.index)
     numbers = {
-        'calibrated_delta': delta,
         'num_images': float(num_images),
         'num_images_without_faces': float(np.sum(pool.faces_per_image == 0)),
     }

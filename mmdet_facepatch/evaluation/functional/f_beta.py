@@ -4,9 +4,16 @@ Yang, Wei, Zhang, Zhu: *Design and Interpretation of Universal Adversarial
 Patches in Face Detection*, ECCV 2020, section 4.1. A patch is a good attack if
 recall falls while precision stays; AF_beta says so in one number that needs no
 score threshold. Lower is a better attack.
+
+It is a mean over a range of thresholds, which belongs to the clean detector: the whole
+range of its margins, and its part at s >= 0, the only one that an attack changes which
+selects samples by S > 0.5. So areas of one detector can be compared, those of different
+detectors can not.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 #: The values of beta in the paper's Figure 8.
 PAPER_BETAS = (0.001, 0.01, 0.1, 0.5)
 
-#: Thresholds over s = s_p - s_n: below -20 a detector finds everything it ever
-#: finds, and a float64 score cannot be told from 1 above 37. So both ends of a
-#: curve are flat, and areas of all detectors and attacks can be compared.
-MARGIN_RANGE = (-20.0, 40.0)
+#: What the name of an area over s >= 0 ends with: ``AF0.5+``.
+CONFIDENT = '+'
 
 
 def f_beta(precision: ArrayLike, recall: ArrayLike, beta: float) -> NDArray[np.float64]:
@@ -60,44 +65,83 @@ def f_beta_from_counts(
     return (1 + weight) * np.asarray(recalled) / below
 
 
-def margin_thresholds(
-    low: float = MARGIN_RANGE[0], high: float = MARGIN_RANGE[1], num: int = 1000
-) -> NDArray[np.float64]:
-    """Evenly spaced thresholds over s, both ends included.
+def margin_thresholds(low: float, high: float, num: int = 1000) -> NDArray[np.float64]:
+    """Evenly spaced thresholds over s, both ends included, and 0 where it lies between.
+
+    With 0 among them, the area over s >= 0 is a part of the whole one exactly.
 
     Args:
-        low (float): Lowest threshold. Defaults to MARGIN_RANGE[0].
-        high (float): Highest threshold. Defaults to MARGIN_RANGE[1].
-        num (int): K, at least 2. Defaults to 1000.
+        low (float): Lowest threshold.
+        high (float): Highest threshold. If it equals ``low``, all are equal.
+        num (int): How many are evenly spaced, at least 2. Defaults to 1000.
 
     Returns:
-        array: (K,) float64, ascending.
+        array: (K,) float64, ascending; K is ``num``, or one more with 0 put in.
 
     Raises:
-        ValueError: If ``low`` is not below ``high`` or there are fewer than 2.
+        ValueError: If ``low`` is above ``high`` or there are fewer than 2.
     """
-    if not (np.isfinite([low, high]).all() and low < high and num >= 2):
+    if not (np.isfinite([low, high]).all() and low <= high and num >= 2):
         raise ValueError(
-            f'thresholds need low < high and at least 2 of them, got {low}, {high}, '
+            f'thresholds need low <= high and at least 2 of them, got {low}, {high}, '
             f'{num}'
         )
-    return np.linspace(low, high, num, dtype=np.float64)
+    even = np.linspace(low, high, num, dtype=np.float64)
+    if not low < 0 < high or 0 in even:
+        return even
+    return np.insert(even, np.searchsorted(even, 0), 0.0)
 
 
-def average_f_beta(curve: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:
+def average_f_beta(
+    curve: ArrayLike, thresholds: ArrayLike, low: float = -np.inf
+) -> NDArray[np.float64]:
     """AF_beta: area under the curve, divided by the length of the range.
 
     Args:
         curve (array): (..., K) F_beta at each threshold.
-        thresholds (array): (K,) ascending.
+        thresholds (array): (K,) ascending. If all are equal, the range is a point, and
+            its area F_beta there.
+        low (float): Leave out what is below; one of the thresholds, or beyond all.
+            Defaults to -inf.
 
     Returns:
-        array: (...) float64 in [0, 1], by the trapezoidal rule.
+        array: (...) float64 in [0, 1], by the trapezoidal rule; NaN where no threshold
+        is above ``low``.
     """
-    values = np.asarray(curve, dtype=np.float64)
     limits = np.asarray(thresholds, dtype=np.float64)
+    start = int(np.searchsorted(limits, low))
+    limits = limits[start:]
+    values = np.asarray(curve, dtype=np.float64)[..., start:]
+    if not len(limits) or not limits[-1] > low:
+        return np.full(values.shape[:-1], np.nan)
+    length = limits[-1] - limits[0]
+    if length == 0:
+        return values[..., 0]
     middle = (values[..., 1:] + values[..., :-1]) / 2
-    return (middle * np.diff(limits)).sum(axis=-1) / (limits[-1] - limits[0])
+    return (middle * np.diff(limits)).sum(axis=-1) / length
+
+
+def confident_share(
+    area: float, confident_area: float, low: float, high: float
+) -> float:
+    """Share of an area over [low, high] that lies at s >= 0.
+
+    Args:
+        area (float): AF_beta over all thresholds of the range.
+        confident_area (float): AF_beta over those at s >= 0; unused without any.
+        low (float): Where the range begins.
+        high (float): Where it ends.
+
+    Returns:
+        float: In [0, 1]; NaN without a range or an area.
+    """
+    if math.isnan(low) or not area > 0:
+        return math.nan
+    if high <= 0:
+        return 0.0
+    if low >= 0:
+        return 1.0
+    return confident_area * high / (area * (high - low))
 
 
 def margins_from_scores(scores: ArrayLike) -> NDArray[np.float64]:

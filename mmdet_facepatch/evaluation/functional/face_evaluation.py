@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from .bootstrap import Difference, Interval, paired_differences
 from .breakdown import HEIGHT_EDGES, height_bands
-from .f_beta import MARGIN_RANGE, PAPER_BETAS, margin_thresholds
+from .f_beta import PAPER_BETAS, margin_thresholds
 from .faces import OFFICIAL_SUBSETS
+from .reference import Reference
 
 #: The subset of all annotated faces.
 ALL = 'all'
@@ -28,9 +29,10 @@ class EvaluationSettings:
         betas (tuple[float]): Values of beta, positive.
         min_precision (float): Precision that defines the calibrated delta: the lowest
             score threshold at which the precision over *all* faces is at least this.
-        margin_range (tuple[float]): Lowest and highest threshold of AF_beta, in units
-            of s = s_p - s_n.
-        num_thresholds (int): How many thresholds the range has.
+        margin_range (tuple[float], optional): Lowest and highest threshold of AF_beta,
+            in units of s = s_p - s_n; by default those of the clean images' detections,
+            see :class:`Reference`.
+        num_thresholds (int): How many thresholds are evenly spaced over the range.
         height_edges (tuple[float]): Edges between bands of face height, pixels.
         face_iou_thr (float): Least IoU (+1 convention) of a match.
         patch_iou_thr (float): Least IoU of a detection on a patch.
@@ -48,7 +50,7 @@ class EvaluationSettings:
     deltas: tuple[float, ...] = (0.99, 0.9, 0.5)
     betas: tuple[float, ...] = PAPER_BETAS
     min_precision: float = 0.99
-    margin_range: tuple[float, float] = MARGIN_RANGE
+    margin_range: tuple[float, float] | None = None
     num_thresholds: int = 1000
     height_edges: tuple[float, ...] = HEIGHT_EDGES
     face_iou_thr: float = 0.5
@@ -79,7 +81,8 @@ class EvaluationSettings:
                 raise ValueError(f'{name} must differ in six digits, got {values}')
         if self.bootstrap < 0:
             raise ValueError(f'bootstrap must be at least 0, got {self.bootstrap}')
-        margin_thresholds(*self.margin_range, self.num_thresholds)
+        low, high = self.margin_range or (0, 1)
+        margin_thresholds(low, high, self.num_thresholds)
         height_bands(self.height_edges)
 
 
@@ -95,11 +98,10 @@ class FaceEvaluation:
         curves (dict): Name -> array, likewise.
         replicates (dict): Number -> (R,) bootstrap replicates.
         img_ids (tuple[str]): The images, in their order.
-        data (dict): Facts about the input: counts, the kind of confidence, and how many
-            detections lie outside the range of AF_beta's thresholds.
+        data (dict): Facts about the input: counts, the kind of confidence, how many
+            detections lie above the range of AF_beta's thresholds, and whether the
+            reference is its 'own' or 'given'.
         settings (EvaluationSettings): As given.
-        calibrated_delta (float): The threshold behind ``@calibrated``; NaN if the
-            precision was never reached.
     """
 
     numbers: Mapping[str, float]
@@ -109,7 +111,11 @@ class FaceEvaluation:
     img_ids: tuple[str, ...]
     data: dict[str, Any]
     settings: EvaluationSettings
-    calibrated_delta: float
+
+    @property
+    def reference(self) -> Reference:
+        """Its calibrated delta and range of AF_beta; of clean images for all others."""
+        return Reference.from_numbers(self.numbers)
 
     def headline(self) -> dict[str, float]:
         """The numbers that a log shows.
@@ -129,13 +135,10 @@ class FaceEvaluation:
     def warnings(self) -> list[str]:
         """What a reader of the numbers has to know, one sentence each."""
         found = []
-        below, above = (self.data[f'margins_{x}_range'] for x in ('below', 'above'))
-        if below or above:
-            low, high = self.settings.margin_range
+        if above := self.data['margins_above_range']:
             found.append(
-                f'AF_beta: {below} detections lie below and {above} above the '
-                f'thresholds {low:g} to {high:g}, so the curve is not flat at its '
-                'ends; widen margin_range for all runs that are compared'
+                f'AF_beta: {above} detections lie above the end of its range, s = '
+                f'{self.reference.margin_high:g}, and count at every threshold'
             )
         if self.data['confidence'] == 'scores' and self.data['scores_of_one']:
             found.append(

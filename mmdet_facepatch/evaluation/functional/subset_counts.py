@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .f_beta import average_f_beta, f_beta_from_counts
+from .f_beta import CONFIDENT, average_f_beta, f_beta_from_counts
 from .matching import IGNORED, TRUE_POSITIVE, PooledMatches
 from .precision_recall import ThresholdBins, ap_from_counts, ratio
 
@@ -116,15 +116,17 @@ def subset_numbers(
     """AP, AF_beta, and precision, recall and F_beta at each delta.
 
     Returns:
-        dict: ``AP``, ``AF{beta}``, ``precision@{delta}``, ``recall@{delta}`` and
-        ``F{beta}@{delta}``, each (...) float64. Precision is NaN where nothing was
-        detected, the others where there is no face; all are NaN at a delta that is
-        undefined.
+        dict: ``AP``, ``AF{beta}``, ``AF{beta}+`` (over s >= 0), ``precision@{delta}``,
+        ``recall@{delta}`` and ``F{beta}@{delta}``, each (...) float64. Precision is NaN
+        where nothing was detected, the others where there is no face; all are NaN at a
+        delta or over a range that is undefined.
     """
     numbers = {'AP': ap_from_counts(*counts.ap, counts.num_faces)}
     for beta in betas:
         curve = f_beta_curve(counts, beta)
-        numbers[f'AF{beta:g}'] = average_f_beta(curve, thresholds.margin.thresholds)
+        limits = thresholds.margin.thresholds
+        numbers[f'AF{beta:g}'] = average_f_beta(curve, limits)
+        numbers[f'AF{beta:g}{CONFIDENT}'] = average_f_beta(curve, limits, low=0)
     faces = counts.num_faces[..., None]
     proposals, recalled = counts.delta
     values = {

@@ -1,44 +1,45 @@
-"""What metrics have in common whose threshold is found on clean images."""
+"""What metrics have in common whose thresholds are found on clean images."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
 
-#: Name of the threshold among the numbers of such a metric.
-CALIBRATED_DELTA = 'calibrated_delta'
+from ..functional.reference import Reference
 
 
 class CalibratedMetric(BaseMetric):
-    """A metric with numbers at a calibrated delta, a property of the clean detector.
+    """A metric at thresholds that are a property of the clean detector.
 
-    Loops that evaluate several conditions give the threshold of the clean images to
-    the evaluations after it, as ``reference_delta``.
+    Among its numbers are those of a :class:`Reference`. Loops that evaluate several
+    conditions give the reference of the clean images to the evaluations after it.
 
     Args:
-        reference_delta (float | str, optional): Threshold to use in place of the run's
-            own; NaN, or 'nan' in a config file, says that the clean run never reached
-            the precision. Defaults to None.
+        reference (Reference | dict, optional): Thresholds to use in place of the run's
+            own, as found on clean images: ``calibrated_delta``, ``margin_low`` and
+            ``margin_high``; NaN, or 'nan' in a config file, for what they lack.
+            Defaults to None.
         **kwargs (Any): As in :class:`mmengine.evaluator.BaseMetric`.
 
     Attributes:
-        reference_delta (float | None): As given; may be changed between evaluations.
-        calibrated_delta (float | None): Threshold of the latest evaluation, on every
-            process; None before the first.
+        reference (Reference | None): As given; may be changed between evaluations.
+        latest_reference (Reference | None): Of the latest evaluation, on every process;
+            None before the first.
     """
 
     def __init__(
-        self, reference_delta: float | str | None = None, **kwargs: Any
+        self,
+        reference: Reference | Mapping[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.reference_delta = (
-            None if reference_delta is None else float(reference_delta)
-        )
-        self.calibrated_delta: float | None = None
+        self.reference = Reference.from_config(reference)
+        self.latest_reference: Reference | None = None
 
     def evaluate(self, size: int) -> dict:
         """Numbers by name, on every process; see the base class."""
         metrics = super().evaluate(size)
-        self.calibrated_delta = metrics[f'{self.prefix}/{CALIBRATED_DELTA}']
+        self.latest_reference = Reference.from_numbers(metrics, f'{self.prefix}/')
         return metrics

@@ -17,6 +17,7 @@ from ..functional.detections import Detections, check_detections
 from ..functional.evaluate import evaluate_faces
 from ..functional.face_evaluation import ALL, EvaluationSettings, FaceEvaluation
 from ..functional.faces import ATTRIBUTE_VALUES, ImageFaces, ImageRecord, to_record
+from ..functional.reference import Reference
 from ..io.ground_truth import load_ground_truth
 from .calibrated_metric import CalibratedMetric
 from .target_metric import TargetMetric
@@ -50,11 +51,8 @@ class WiderFaceMetric(TargetMetric, CalibratedMetric):
     Args:
         gt_dir (str, optional): Folder with the official
             ``wider_{easy,medium,hard}_val.mat``. Defaults to None.
-        reference_delta (float, optional): Threshold to use for ``@calibrated`` in place
-            of the run's own, as found on clean images. It is an attribute too, so that
-            a loop can set it between a clean run and an attacked one; the value of
-            ``calibrated_delta`` can be given as it is (NaN, or 'nan' in a config file,
-            says that the clean run never reached the precision). Defaults to None.
+        reference (Reference | dict, optional): As in :class:`CalibratedMetric`.
+            Defaults to None.
         target (Target): Class that counts, or several, by name (see ``dataset_meta``)
             or index. Detections and annotations of other classes are left out. Needed
             if the data set has several classes, but in an attack, whose target it is.
@@ -86,7 +84,7 @@ class WiderFaceMetric(TargetMetric, CalibratedMetric):
     def __init__(
         self,
         gt_dir: str | None = None,
-        reference_delta: float | str | None = None,
+        reference: Reference | Mapping[str, Any] | None = None,
         target: Target = None,
         use_ignore_flag: bool = False,
         collect_device: str = 'cpu',
@@ -95,7 +93,7 @@ class WiderFaceMetric(TargetMetric, CalibratedMetric):
     ) -> None:
         super().__init__(
             target=target,
-            reference_delta=reference_delta,
+            reference=reference,
             collect_device=collect_device,
             prefix=prefix,
         )
@@ -136,7 +134,7 @@ class WiderFaceMetric(TargetMetric, CalibratedMetric):
         Raises:
             ValueError: If there are no images or an image occurs twice.
         """
-        evaluation = evaluate_faces(results, self.settings, self.reference_delta)
+        evaluation = evaluate_faces(results, self.settings, self.reference)
         if self.official is not None:
             evaluation.data['annotated_images'] = len(self.official)
         for warning in evaluation.warnings():
