@@ -12,17 +12,12 @@ from typing import Any
 from mmengine.config import Config
 
 from mmdet_facepatch.experiments import ExperimentIndex, RunStore
-from mmdet_facepatch.experiments.finish import AREAS, SUBSETS
 from mmdet_facepatch.experiments.records import read_record
 from mmdet_facepatch.experiments.store import EXPERIMENTS
 from mmdet_facepatch.experiments.tables import (
     budget_of_attacks,
     experiment_tables,
-    number,
-    pair,
 )
-from mmdet_facepatch.utils.json_files import read_json
-from mmdet_facepatch.utils.tables import markdown_table
 
 from .judge import findings_blocks, read_findings
 
@@ -30,15 +25,6 @@ from .judge import findings_blocks, read_findings
 WHOLE_VALIDATION = 3226
 # Folders of the configs whose results are shown, run by tools/experiment.py.
 CONFIGS = ('experiments', 'transfer')
-ZOO = Path('mmdet_facepatch/zoo')
-# Columns of a detector's clean numbers.
-_CLEAN_HEADS = (
-    *(f'AP {subset}' for subset in SUBSETS),
-    'delta 0.99',
-    'calibrated delta',
-    'at it',
-    *AREAS,
-)
 
 
 @dataclass(frozen=True)
@@ -75,8 +61,7 @@ def results_page(results: str | Path, root: str | Path, folder: str | Path) -> s
 
     Args:
         results (str | Path): As ``.results``.
-        root (str | Path): Folder of the repository, with ``configs/`` and the
-            detectors' cards.
+        root (str | Path): Folder of the repository, with ``configs/``.
         folder (str | Path): Where the page will be; links are relative to it.
 
     Returns:
@@ -91,7 +76,6 @@ def results_page(results: str | Path, root: str | Path, folder: str | Path) -> s
     parts += _header(experiments)
     for experiment in experiments:
         parts += _experiment(experiment, store, place)
-    parts += _published_models(base, place)
     parts += _not_run(experiments, base)
     return '\n\n'.join(parts) + '\n'
 
@@ -113,7 +97,8 @@ def _header(experiments: Sequence[Experiment]) -> list[str]:
         '`.results`, none of it by hand. Each section names the command that makes it '
         'anew, and its JSON file: of an experiment the digests of its runs, whose '
         'numbers, versions and digests of detector, data and patch are in '
-        '`.results/runs`.',
+        '`.results/runs`. What published weights measure is on their cards, '
+        '`mmdet_facepatch/zoo/NAME.md`.',
     ]
     data = [one.index.data_sets for one in experiments if one.index.data_sets]
     lines = []
@@ -218,66 +203,6 @@ def _experiment(experiment: Experiment, store: RunStore, place: Path) -> list[st
     return _section(
         index.title, index.command, blocks, experiment.pictures, experiment.path, place
     )
-
-
-def _published_models(root: Path, place: Path) -> list[str]:
-    """What the weights of the package measure, from their manifests."""
-    rows = []
-    scales = set()
-    for path in sorted((root / ZOO).glob('*.json')):
-        manifest = read_json(path)
-        if manifest.get('kind') != 'model':
-            continue
-        report = manifest['report']
-        scales.add(', '.join(f'{scale:g}' for scale in report['scales']))
-        stages = [*manifest.get('before', []), manifest]
-        steps, seconds = (
-            sum(stage[key] for stage in stages) for key in ('iter', 'seconds')
-        )
-        name = manifest['name']
-        rows.append(
-            [
-                name,
-                f'{steps:,}',
-                f'{seconds / 60:.0f}',
-                *_clean_cells(report['numbers'], report['intervals']),
-                _cards(name, root, place),
-            ]
-        )
-    if not rows:
-        return []
-    return [
-        '## Detectors',
-        'The published weights on clean images, with the whole pyramid (scales '
-        f'{"; ".join(sorted(scales))}). AP with its 95 % interval by bootstrap over '
-        'images; precision/recall in % of All.',
-        markdown_table(['', 'steps', 'minutes', *_CLEAN_HEADS, 'card'], rows),
-    ]
-
-
-def _clean_cells(
-    numbers: Mapping[str, float | None], intervals: Mapping[str, Any]
-) -> list[str]:
-    texts = []
-    for subset in SUBSETS:
-        text = number(numbers.get(f'{subset}/AP'), '{:.3f}')
-        ends = intervals.get(f'{subset}/AP')
-        has_interval = text != '-' and ends and ends[0] is not None
-        texts.append(f'{text} [{ends[0]:.3f}, {ends[1]:.3f}]' if has_interval else text)
-    return [
-        *texts,
-        pair(numbers, 'all', '0.99'),
-        number(numbers.get('calibrated_delta'), '{:.4f}'),
-        pair(numbers, 'all', 'calibrated'),
-        *(number(numbers.get(f'all/{area}'), '{:.3f}') for area in AREAS),
-    ]
-
-
-def _cards(name: str, root: Path, place: Path) -> str:
-    """Links to what the zoo says of a detector."""
-    paths = [root / ZOO / f'{name}{suffix}' for suffix in ('.md', '.json')]
-    links = [f'[{p.suffix[1:]}]({_link(p, place)})' for p in paths if p.is_file()]
-    return ', '.join(links) or '-'
 
 
 def _not_run(experiments: Iterable[Experiment], root: Path) -> list[str]:

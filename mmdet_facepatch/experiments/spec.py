@@ -54,7 +54,7 @@ class MatrixSpec:
     """Each patch on each detector, by their names.
 
     ``number`` is the key of the one number of the matrix, and ``label`` what it is;
-    None is precision and recall of All at both deltas, and the recall as heat map.
+    None is precision and recall of All at both deltas, and that at 0.99 as heat map.
     """
 
     patches: tuple[str, ...]
