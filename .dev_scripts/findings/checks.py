@@ -127,7 +127,7 @@ def find_obstacle(
         number: Key of the number.
         entries: On one detector.
     """
-    names, seed = ', '.join(entry.name for entry in entries), entries[0].seed
+    names, seed = '; '.join(entry.name for entry in entries), entries[0].seed
     for entry in entries:
         numbers = evidence.numbers(entry)
         if numbers is None:
@@ -210,7 +210,7 @@ class PairedCheck(Check):
                 self._compare(evidence, number, *pair)
                 for number in self.numbers
                 for pair in pairs
-            ] or [Result(NOT_MEASURED, f'{name}, {other}: not run')]
+            ] or [Result(NOT_MEASURED, f'{name}; {other}: not run')]
         return results
 
     def _compare(
@@ -227,12 +227,13 @@ class PairedCheck(Check):
             return format_number(number, amount, self.per_image)
 
         head = '' if len(self.numbers) == 1 else f'{number.rpartition("/")[2]}: '
-        text = f'{head}{entry.name} {shown(value)}, {reference.name} {shown(other)}'
+        text = f'{head}{entry.name}: {shown(value)}; {reference.name}: {shown(other)}'
         counts = [count_detections(e.numbers, number) for e in evaluations]
         # No number lies below 0, whatever the patch does.
         impossible = self.expect == 'below' and self.factor * other <= self.margin
         if math.isnan(value + other) or min(counts) < self.min_detections or impossible:
-            text += f' ({counts[0]} and {counts[1]} detections)'
+            if '@' in number:
+                text += f' ({counts[0]} and {counts[1]} detections)'
             return Result(TOO_FEW, text, entry.seed)
         try:
             check_pairable(two, one)
@@ -242,7 +243,7 @@ class PairedCheck(Check):
         low, high = found.interval.low, found.interval.high
         times = '' if self.factor == 1 else f' to {self.factor:g} x that'
         ends = [shown(x).replace(' %', '') for x in (found.value, low, high)]
-        points = ' points' if '%' in text else ''
+        points = ' points' if '%' in shown(0.0) else ''
         text += f'; difference{times} {ends[0]}{points} [{ends[1]}, {ends[2]}]'
         settings = one.settings
         allowed = int(settings.bootstrap * (1 - settings.confidence) / 2)
@@ -339,7 +340,7 @@ class BoundCheck(Check):
         excess = -value if self.at_most is None else value
         excess += self.at_least if self.at_most is None else -self.at_most
         whole = numbers.get(self.of) if self.of else None
-        text = f'{entry.name} {format_number(self.number, value)}'
+        text = f'{entry.name}: {format_number(self.number, value)}'
         return Result(
             DISAGREES if excess > 0 else AGREES,
             text if whole is None else f'{text} of {whole:,.0f}',

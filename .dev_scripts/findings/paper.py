@@ -154,8 +154,8 @@ _parts = [
 _sizes_and_places = [
     dict(
         type='PairedCheck',
-        statement='score methods at 80, 70 and 60 % of the size: each time more recall '
-        'than 10 % larger',
+        statement='score methods: more recall at 80 than at 90 % of the size, at 70 '
+        'than at 80, at 60 than at 70',
         experiment='table5',
         pairs=[
             [f'{_size} %, {_method}', f'{_size + 10} %, {_method}']

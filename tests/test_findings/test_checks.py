@@ -89,7 +89,8 @@ def test_pairs_of_seeds():
     for key in ('difference', 'low', 'high'):
         assert results[0].numbers[key] == pytest.approx(-0.4)
     assert (
-        results[0].text == 'a 10.0 %, b 50.0 %; difference -40.0 points [-40.0, -40.0]'
+        results[0].text
+        == 'a: 10.0 %; b: 50.0 %; difference -40.0 points [-40.0, -40.0]'
     )
     assert deciding(results) is results[1]
 
@@ -120,7 +121,7 @@ def test_seeds_that_are_not_run():
         (2, 'not measured'),
     ]
     (result,) = below({('a', 1): 0.1, ('b', 0): 0.5}, ('a', 'b'))
-    assert (result.verdict, result.text) == ('not measured', 'a, b: not run')
+    assert (result.verdict, result.text) == ('not measured', 'a; b: not run')
 
 
 def test_less_than_half():
@@ -133,7 +134,7 @@ def test_less_than_half():
 def test_number_that_one_side_lacks():
     (result,) = below({('a', None): 1.0}, ('a', 'a'), numbers='x')
     assert result.verdict == 'not measured'
-    assert result.text == 'a, a: there is no x of a'
+    assert result.text == 'a; a: there is no x of a'
 
 
 def test_several_numbers():
@@ -145,7 +146,7 @@ def test_several_numbers():
     results = below(values, ('a', 'b'), numbers=['all/AF0.1', 'all/AF0.5'])
     assert verdicts(results) == ['agrees', 'does not agree']
     assert results[1].text == (
-        'AF0.5: a 0.300, b 0.200; difference 0.100 [0.100, 0.100]'
+        'AF0.5: a: 0.300; b: 0.200; difference 0.100 [0.100, 0.100]'
     )
 
 
@@ -156,7 +157,7 @@ def test_per_image():
     assert verdicts(below(values, ('a', 'b'), margin=0.41, **config)) == ['agrees']
     (result,) = below(values, ('a', 'b'), margin=0.39, **config)
     assert result.verdict == 'does not agree'
-    assert result.text == 'a 0.500, b 0.100; difference 0.400 [0.400, 0.400]'
+    assert result.text == 'a: 0.500; b: 0.100; difference 0.400 [0.400, 0.400]'
 
 
 class TestTooFew:
@@ -185,7 +186,7 @@ class TestTooFew:
             assert result.verdict == 'agrees'
         else:
             assert result.verdict == 'too few detections'
-            assert result.text == 'a, b: sln has 99 detections on clean images'
+            assert result.text == 'a; b: sln has 99 detections on clean images'
 
     def test_nothing_can_be_below(self):
         """A reference of 0, or a margin that is as large."""
@@ -222,13 +223,13 @@ class TestBound:
             'not measured',
             'not measured',
         ]
-        assert results[1].text == 'a 6 of 3,948'
+        assert results[1].text == 'a: 6 of 3,948'
         assert deciding(results) is results[1]
 
     def test_at_least(self):
         results = self.run(['a'], at_least=6)
         assert verdicts(results) == ['does not agree', 'agrees']
-        assert deciding(results).text == 'a 5'
+        assert deciding(results).text == 'a: 5'
 
     def test_no_number(self):
         assert verdicts(self.run(['c'], at_most=5)) == ['too few detections']

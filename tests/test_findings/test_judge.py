@@ -181,7 +181,7 @@ def test_nothing_is_run(config, tmp_path):
     content = judge(config, tmp_path / 'empty', tmp_path)
     (finding,) = content['findings']
     assert finding['verdict'] == 'not measured'
-    assert finding['measured'] == 'table: patch, noise: not run'
+    assert finding['measured'] == 'table: patch; noise: not run'
 
 
 def test_findings_of_another_version(tmp_path):
