@@ -1,19 +1,19 @@
 """Checks that findings consist of.
 
-Each is built from its config and run on :class:`Evidence`; it gives *results*, one for
-each seed and comparison, as plain data with a ``verdict``. Comparisons that cannot be
-made are results as well: 'not measured', with the ``reason``.
+Each is built from its config and run on :class:`Evidence`; it gives one result for each
+comparison and seed. Comparisons that cannot be made are results as well.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 from mmengine.registry import Registry
 
+from mmdet_facepatch.evaluation import FaceEvaluation
 from mmdet_facepatch.evaluation.functional.bootstrap import (
     Difference,
     paired_differences,
@@ -22,330 +22,276 @@ from mmdet_facepatch.evaluation.functional.face_evaluation import check_pairable
 from mmdet_facepatch.experiments import TableEntry
 
 from .evidence import Evidence, pair_entries
-from .similarity import patch_similarity
 from .verdicts import (
     AGREES,
     DISAGREES,
-    EXPECTATIONS,
     NOT_MEASURED,
-    UNDECIDED,
+    TOO_FEW,
+    VERDICTS,
+    base,
+    bound_of,
     judge_difference,
 )
 
 #: Kinds of checks, by the name of their class.
 CHECKS = Registry('check of a finding')
 
-Names = str | Sequence[str]
-Result = dict[str, Any]
+#: Detections that a detector needs on clean images for attacks on it to be judged.
+ENOUGH = 100
+
+# Outcomes of detections that count, see evaluate_faces.
+_OUTCOMES = ('true_positives', 'duplicates', 'on_patch', 'other_false_positives')
 
 
-def _listed(names: Names) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
+@dataclass(frozen=True)
+class Result:
+    """One comparison.
+
+    Attributes:
+        verdict (str): See :mod:`findings.verdicts`.
+        text (str): What was compared, in words and numbers; or why it was not.
+        seed (int): Of the attack, if it has one.
+        against (float): How much it speaks against the claim, in units of its number;
+            orders the results of one check.
+        numbers (dict): What was measured, by name.
+        runs (list[str]): Digests of the evaluations.
+    """
+
+    verdict: str
+    text: str
+    seed: int | None = None
+    against: float = 0.0
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    runs: Sequence[str | None] = ()
 
 
-def _entries(
-    evidence: Evidence, experiment: str, names: Sequence[str]
-) -> list[TableEntry]:
-    return [entry for name in names for entry in evidence.entries(experiment, name)]
+def deciding(results: Sequence[Result]) -> Result:
+    """The result that speaks most against the claim."""
+    return min(results, key=lambda r: (VERDICTS.index(base(r.verdict)), -r.against))
 
 
-def _not_measured(entry: TableEntry, reference: TableEntry, reason: str) -> Result:
-    return dict(
-        entry=entry.name,
-        reference=reference.name,
-        seed=entry.seed,
-        verdict=NOT_MEASURED,
-        reason=reason,
-    )
+def count_detections(numbers: Mapping[str, float | None], number: str) -> int:
+    """How many detections count in a subset at a delta.
+
+    Args:
+        numbers (Mapping[str, float]): Of an evaluation.
+        number (str): Any number of that subset and delta, as ``all/recall@0.99``.
+    """
+    subset, _, rest = number.partition('/')
+    delta = rest.partition('@')[2]
+    return int(sum(numbers.get(f'{subset}/{o}@{delta}') or 0 for o in _OUTCOMES))
 
 
-def _reason(evidence: Evidence, number: str, *entries: TableEntry) -> str | None:
-    """Why a number of some entries cannot be compared, or None."""
-    if not all(map(evidence.is_finished, entries)):
-        return 'not run'
-    for entry in entries:
-        evaluation = evidence.evaluation(entry)
-        if number not in evaluation.replicates:
-            return f'there is no {number} of {entry.name}'
-        if math.isnan(evaluation.numbers[number]):
-            return (
-                f'{number} of {entry.name} has no value: nothing was detected, or '
-                'no threshold reaches the precision'
-            )
-    return None
+def format_number(number: str, value: float, per_image: bool = False) -> str:
+    """A number as texts show it: shares in %, counts whole, others in digits."""
+    name = number.rpartition('/')[2].partition('@')[0]
+    if name in ('precision', 'recall'):
+        return f'{100 * value:.1f} %'
+    if name in _OUTCOMES and not per_image:
+        return f'{value:.0f}'
+    return f'{value:.3f}'
 
 
-def paired_difference(
-    evidence: Evidence,
-    entry: TableEntry,
-    reference: TableEntry,
-    number: str,
-    factor: float = 1.0,
-) -> Difference:
-    """A number of one entry minus ``factor`` times that of another, with interval.
+class Check:
+    """What all checks have: ``statement`` (what is claimed) and what they read."""
+
+    def __init__(self, statement: str, data: str | None = None) -> None:
+        self.statement, self.data = statement, data
+
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Experiment and name of each entry that it reads."""
+        raise NotImplementedError
+
+    def run(self, evidence: Evidence) -> list[Result]:
+        """All comparisons, at least one."""
+        raise NotImplementedError
+
+    def used(self, evidence: Evidence) -> list[TableEntry]:
+        """All that it reads, and what its detectors find on clean images."""
+        found = []
+        for experiment, name in dict.fromkeys(self.names()):
+            entries = evidence.entries(experiment, name, self.data)
+            clean = [evidence.clean(experiment, entry.detector) for entry in entries]
+            found += [*entries, *(entry for entry in clean if entry)]
+        return found
+
+
+def find_obstacle(
+    evidence: Evidence, experiment: str, number: str, *entries: TableEntry
+) -> Result | None:
+    """Why a number of some entries cannot be judged, or None.
 
     Args:
         evidence: Has the evaluations.
-        entry: The one.
-        reference: The other, on the same images.
+        experiment: Whose clean images count.
         number: Key of the number.
-        factor: Of the reference's number.
-
-    Raises:
-        ValueError: If they differ in images or in their bootstrap.
+        entries: On one detector.
     """
-    one, two = evidence.evaluation(entry), evidence.evaluation(reference)
-    try:
-        check_pairable(two, one)
-    except ValueError as error:
-        raise ValueError(f'{entry.name} and {reference.name}: {error}') from error
-    return paired_differences(
-        {number: factor * two.numbers[number]},
-        {number: factor * two.replicates[number]},
-        one.numbers,
-        {number: one.replicates[number]},
-        one.settings.confidence,
-    )[number]
-
-
-def _judge(
-    evidence: Evidence,
-    difference: Difference,
-    entry: TableEntry,
-    expect: str,
-    margin: float = 0.0,
-) -> str:
-    """The verdict on the paired difference of a entry."""
-    settings = evidence.evaluation(entry).settings
-    return judge_difference(
-        difference,
-        expect,
-        margin,
-        max_undefined=int(settings.bootstrap * (1 - settings.confidence) / 2),
-    )
+    names, seed = '; '.join(entry.name for entry in entries), entries[0].seed
+    for entry in entries:
+        numbers = evidence.numbers(entry)
+        if numbers is None:
+            return Result(NOT_MEASURED, f'{names}: not run', seed)
+        if number not in numbers:
+            text = f'{names}: there is no {number} of {entry.name}'
+            return Result(NOT_MEASURED, text, seed)
+    clean = evidence.clean(experiment, entries[0].detector)
+    numbers = clean and evidence.numbers(clean)
+    if numbers and '@' in number:
+        count = count_detections(numbers, number)
+        if count < ENOUGH:
+            text = f'{names}: {clean.detector} has {count} detections on clean images'
+            return Result(TOO_FEW, text, seed)
+    return None
 
 
 @CHECKS.register_module()
-class PairedCheck:
-    """A number of some entries against the same number of others.
+class PairedCheck(Check):
+    """Numbers of entries, each against that of another on the same images.
 
     Args:
-        statement: What is claimed.
-        experiment: Name of the experiment.
-        entries: Name of an entry, or several.
-        references: Name of what each is compared with, or several.
-        expect: See :func:`~findings.verdicts.judge_difference`.
-        number: Key of the number.
-        margin: In the number's units.
-        factor: Of the reference's number; 0.5 with 'below' asks for less than half.
-        reference_experiment: Where the references are; ``experiment`` by default.
+        statement (str): What is claimed.
+        experiment (str): Name of its config, without folder and suffix.
+        pairs (list): Of each comparison the names of entry and reference.
+        numbers (str | list[str]): Key of the number, or several.
+        expect (str): See :func:`~findings.verdicts.judge_difference`.
+        margin (float): In the number's units.
+        factor (float): Of the reference's number; 0.5 with 'below' asks for less than
+            half.
+        per_image (bool): Divide a count by the number of images.
+        min_detections (int): Each of the two needs so many, or the verdict is
+            'too few detections'.
+        reference_experiment (str): Where the references are, by default in
+            ``experiment``.
 
     Raises:
-        ValueError: If ``expect`` is unknown.
+        ValueError: If ``expect`` is unknown, or the margin negative.
     """
 
     def __init__(
         self,
         statement: str,
         experiment: str,
-        entries: Names,
-        references: Names,
+        pairs: Sequence[Sequence[str]],
+        numbers: str | Sequence[str],
         expect: str,
-        number: str = 'all/recall@calibrated',
         margin: float = 0.0,
         factor: float = 1.0,
+        per_image: bool = False,
+        min_detections: int = 0,
         reference_experiment: str | None = None,
     ) -> None:
-        if expect not in EXPECTATIONS:
-            raise ValueError(
-                f'PairedCheck {statement!r}: expect is {expect!r}, but '
-                f'must be one of {EXPECTATIONS}'
-            )
-        self.statement, self.experiment = statement, experiment
-        self.names, self.references = _listed(entries), _listed(references)
-        self.expect, self.number = expect, number
-        self.margin, self.factor = margin, factor
+        super().__init__(statement)
+        try:
+            self.bound = bound_of(expect, margin)
+        except ValueError as error:
+            raise ValueError(f'PairedCheck {statement!r}: {error}') from error
+        self.experiment, self.pairs = experiment, pairs
+        self.numbers = [numbers] if isinstance(numbers, str) else list(numbers)
+        self.expect, self.margin, self.factor = expect, margin, factor
+        self.per_image, self.min_detections = per_image, min_detections
         self.reference_experiment = reference_experiment or experiment
 
-    def used(self, evidence: Evidence) -> list[TableEntry]:
-        """All that it reads."""
-        return [
-            *_entries(evidence, self.experiment, self.names),
-            *_entries(evidence, self.reference_experiment, self.references),
-        ]
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Experiment and name of each entry that it reads."""
+        for entry, reference in self.pairs:
+            yield self.experiment, entry
+            yield self.reference_experiment, reference
 
     def run(self, evidence: Evidence) -> list[Result]:
-        """All comparisons; those that cannot be made are 'not measured'."""
+        """One result for each pair, seed and number."""
         results = []
-        for name, other in itertools.product(self.names, self.references):
+        for name, other in self.pairs:
             pairs = pair_entries(
                 evidence.entries(self.experiment, name),
                 evidence.entries(self.reference_experiment, other),
             )
-            results += [self._compare(evidence, *pair) for pair in pairs] or [
-                dict(
-                    entry=name,
-                    reference=other,
-                    verdict=NOT_MEASURED,
-                    reason='not run',
-                )
-            ]
+            results += [
+                self._compare(evidence, number, *pair)
+                for number in self.numbers
+                for pair in pairs
+            ] or [Result(NOT_MEASURED, f'{name}; {other}: not run')]
         return results
 
     def _compare(
-        self, evidence: Evidence, entry: TableEntry, reference: TableEntry
+        self, evidence: Evidence, number: str, entry: TableEntry, reference: TableEntry
     ) -> Result:
-        if (reason := _reason(evidence, self.number, entry, reference)) is not None:
-            return _not_measured(entry, reference, reason)
-        difference = paired_difference(
-            evidence, entry, reference, self.number, self.factor
-        )
-        value, other = (
-            evidence.evaluation(one).numbers[self.number] for one in (entry, reference)
-        )
-        return dict(
-            entry=entry.name,
-            reference=reference.name,
-            seed=entry.seed,
-            value=value,
-            reference_value=other,
-            difference=difference.value,
-            low=difference.interval.low,
-            high=difference.interval.high,
-            undefined=difference.interval.undefined,
-            verdict=_judge(evidence, difference, entry, self.expect, self.margin),
+        obstacle = find_obstacle(evidence, self.experiment, number, entry, reference)
+        if obstacle is not None:
+            return obstacle
+        evaluations = one, two = [evidence.evaluation(e) for e in (entry, reference)]
+        unit = one.numbers['num_images'] if self.per_image else 1.0
+        value, other = (float(e.numbers[number]) / unit for e in evaluations)
+
+        def shown(amount: float) -> str:
+            return format_number(number, amount, self.per_image)
+
+        head = '' if len(self.numbers) == 1 else f'{number.rpartition("/")[2]}: '
+        text = f'{head}{entry.name}: {shown(value)}; {reference.name}: {shown(other)}'
+        counts = [count_detections(e.numbers, number) for e in evaluations]
+        # No number lies below 0, whatever the patch does.
+        impossible = self.expect == 'below' and self.factor * other <= self.margin
+        if math.isnan(value + other) or min(counts) < self.min_detections or impossible:
+            if '@' in number:
+                text += f' ({counts[0]} and {counts[1]} detections)'
+            return Result(TOO_FEW, text, entry.seed)
+        try:
+            check_pairable(two, one)
+        except ValueError as error:
+            raise ValueError(f'{entry.name} and {reference.name}: {error}') from error
+        found = self._difference(number, one, two, unit)
+        low, high = found.interval.low, found.interval.high
+        times = '' if self.factor == 1 else f' to {self.factor:g} x that'
+        ends = [shown(x).replace(' %', '') for x in (found.value, low, high)]
+        points = ' points' if '%' in shown(0.0) else ''
+        text += f'; difference{times} {ends[0]}{points} [{ends[1]}, {ends[2]}]'
+        settings = one.settings
+        allowed = int(settings.bootstrap * (1 - settings.confidence) / 2)
+        upwards = self.expect in ('below', 'not above')
+        return Result(
+            judge_difference(found, self.expect, self.margin, allowed),
+            text,
+            entry.seed,
+            against=high - self.bound if upwards else self.bound - low,
+            numbers=dict(
+                value=value,
+                reference=other,
+                difference=found.value,
+                low=low,
+                high=high,
+                undefined=found.interval.undefined,
+            ),
             runs=[entry.evaluation, reference.evaluation],
         )
 
-
-@CHECKS.register_module()
-class OrderCheck:
-    """The order of a number over entries, and whether one of them is the lowest.
-
-    Args:
-        statement: What is claimed.
-        experiment: Name of the experiment.
-        entries: Names of the entries, at least two.
-        lowest: The one that is claimed to be lowest.
-        number: Key of the number.
-
-    Raises:
-        ValueError: If ``lowest`` is none of the entries.
-    """
-
-    def __init__(
-        self,
-        statement: str,
-        experiment: str,
-        entries: Sequence[str],
-        lowest: str,
-        number: str,
-    ) -> None:
-        if lowest not in entries or len(entries) < 2:
-            raise ValueError(
-                f'OrderCheck {statement!r}: lowest is {lowest!r}, which '
-                f'should be one of several entries, got {list(entries)}'
-            )
-        self.statement, self.experiment = statement, experiment
-        self.names, self.lowest, self.number = list(entries), lowest, number
-        self.expect = 'below'
-
-    def used(self, evidence: Evidence) -> list[TableEntry]:
-        """All that it reads."""
-        return _entries(evidence, self.experiment, self.names)
-
-    def run(self, evidence: Evidence) -> list[Result]:
-        """One result for each seed that all entries have."""
-        by_seed = [
-            {entry.seed: entry for entry in evidence.entries(self.experiment, name)}
-            for name in self.names
-        ]
-        seeds = [seed for seed in by_seed[0] if all(seed in found for found in by_seed)]
-        if not seeds:
-            return [dict(entry=self.lowest, verdict=NOT_MEASURED, reason='not run')]
-        return [
-            self._order(
-                evidence,
-                seed,
-                {
-                    name: found[seed]
-                    for name, found in zip(self.names, by_seed, strict=True)
-                },
-            )
-            for seed in seeds
-        ]
-
-    def _order(
-        self, evidence: Evidence, seed: int | None, entries: dict[str, TableEntry]
-    ) -> Result:
-        if (reason := _reason(evidence, self.number, *entries.values())) is not None:
-            return dict(
-                entry=self.lowest, seed=seed, verdict=NOT_MEASURED, reason=reason
-            )
-        values = {
-            name: evidence.evaluation(entry).numbers[self.number]
-            for name, entry in entries.items()
-        }
-        order = sorted(values, key=values.__getitem__)
-        signs = [
-            '<'
-            if self._difference(evidence, entries, one, two).interval.high < 0
-            else '~'
-            for one, two in itertools.pairwise(order)
-        ]
-        others = {
-            name: self._difference(evidence, entries, self.lowest, name)
-            for name in self.names
-            if name != self.lowest
-        }
-        verdicts = [
-            _judge(evidence, d, entries[self.lowest], self.expect)
-            for d in others.values()
-        ]
-        verdict = (
-            DISAGREES
-            if DISAGREES in verdicts
-            else AGREES
-            if set(verdicts) == {AGREES}
-            else f'{UNDECIDED} (interval contains 0)'
-        )
-        return dict(
-            entry=self.lowest,
-            seed=seed,
-            verdict=verdict,
-            order=[[name, values[name]] for name in order],
-            signs=signs,
-            differences={
-                name: [d.value, d.interval.low, d.interval.high]
-                for name, d in others.items()
-            },
-            runs=[entry.evaluation for entry in entries.values()],
-        )
-
     def _difference(
-        self, evidence: Evidence, entries: dict[str, TableEntry], one: str, two: str
+        self, number: str, one: FaceEvaluation, two: FaceEvaluation, unit: float
     ) -> Difference:
-        return paired_difference(evidence, entries[one], entries[two], self.number)
+        return paired_differences(
+            {number: self.factor * two.numbers[number] / unit},
+            {number: self.factor * np.asarray(two.replicates[number]) / unit},
+            {number: one.numbers[number] / unit},
+            {number: np.asarray(one.replicates[number]) / unit},
+            one.settings.confidence,
+        )[number]
 
 
 @CHECKS.register_module()
-class SimilarityCheck:
-    """Whether patches look alike: each two of them, by their coarse correlation.
-
-    They do if it is at least ``least`` and more than chance, see
-    :func:`~findings.similarity.patch_similarity`; they do not if it is
-    less than ``least``.
+class BoundCheck(Check):
+    """A number of some entries as it is, against a bound.
 
     Args:
-        statement: What is claimed.
-        experiment: Name of the experiment.
-        entries: Names of the entries, at least two.
-        of: 'patch', or 'change' for what the attack made of the start, which patches
-            from the same start have in common.
-        least: Correlation that counts as alike.
+        statement (str): What is claimed.
+        experiment (str): Name of its config, without folder and suffix.
+        entries (list[str]): Names of the entries.
+        number (str): Key of the number.
+        at_most (float): The bound; or ``at_least``.
+        at_least (float): The bound; or ``at_most``.
+        of (str): Key of the number of which it is a part, for the text.
+        data (str): Of the experiment, where it has its own.
 
     Raises:
-        ValueError: If there are no two entries, or ``of`` is neither.
+        ValueError: If there is no bound, or two.
     """
 
     def __init__(
@@ -353,60 +299,53 @@ class SimilarityCheck:
         statement: str,
         experiment: str,
         entries: Sequence[str],
-        of: str = 'patch',
-        least: float = 0.5,
+        number: str,
+        at_most: float | None = None,
+        at_least: float | None = None,
+        of: str | None = None,
+        data: str | None = None,
     ) -> None:
-        if of not in ('patch', 'change') or len(entries) < 2:
+        super().__init__(statement, data)
+        if (at_most is None) == (at_least is None):
             raise ValueError(
-                f"SimilarityCheck {statement!r}: of must be 'patch' or "
-                f"'change', got {of!r}, and two entries are needed"
+                f'BoundCheck {statement!r} needs at_most or at_least, got {at_most} '
+                f'and {at_least}'
             )
-        self.statement, self.experiment = statement, experiment
-        self.names, self.of, self.least = list(entries), of, least
+        self.experiment, self.entries = experiment, entries
+        self.number, self.of = number, of
+        self.at_most, self.at_least = at_most, at_least
 
-    def used(self, evidence: Evidence) -> list[TableEntry]:
-        """All that it reads."""
-        return _entries(evidence, self.experiment, self.names)
+    def names(self) -> Iterator[tuple[str, str]]:
+        """Experiment and name of each entry that it reads."""
+        return ((self.experiment, name) for name in self.entries)
 
     def run(self, evidence: Evidence) -> list[Result]:
-        """One result for each two entries and seed."""
-        results: list[Result] = []
-        for one, two in itertools.combinations(self.names, 2):
-            pairs = pair_entries(
-                evidence.entries(self.experiment, one),
-                evidence.entries(self.experiment, two),
-            )
-            results += [self._compare(evidence, *pair) for pair in pairs] or [
-                dict(entry=one, reference=two, verdict=NOT_MEASURED, reason='not run')
+        """One result for each entry and seed."""
+        results = []
+        for name in self.entries:
+            found = evidence.entries(self.experiment, name, self.data)
+            results += [self._judge(evidence, entry) for entry in found] or [
+                Result(NOT_MEASURED, f'{name}: not run')
             ]
         return results
 
-    def _compare(self, evidence: Evidence, one: TableEntry, two: TableEntry) -> Result:
-        if not (evidence.is_finished(one) and evidence.is_finished(two)):
-            return _not_measured(one, two, 'not run')
-        similarity = patch_similarity(
-            *(self._patch(evidence, entry) for entry in (one, two))
+    def _judge(self, evidence: Evidence, entry: TableEntry) -> Result:
+        obstacle = find_obstacle(evidence, self.experiment, self.number, entry)
+        numbers = evidence.numbers(entry) or {}
+        value = numbers.get(self.number)
+        if obstacle is not None:
+            return obstacle
+        if value is None:
+            return Result(TOO_FEW, f'{entry.name}: no {self.number}', entry.seed)
+        excess = -value if self.at_most is None else value
+        excess += self.at_least if self.at_most is None else -self.at_most
+        whole = numbers.get(self.of) if self.of else None
+        text = f'{entry.name}: {format_number(self.number, value)}'
+        return Result(
+            DISAGREES if excess > 0 else AGREES,
+            text if whole is None else f'{text} of {whole:,.0f}',
+            entry.seed,
+            against=excess,
+            numbers=dict(value=value),
+            runs=[entry.evaluation],
         )
-        verdict = (
-            NOT_MEASURED
-            if math.isnan(similarity.coarse)
-            else DISAGREES
-            if similarity.coarse < self.least
-            else AGREES
-            if similarity.coarse > similarity.chance
-            else f'{UNDECIDED} (no more than chance)'
-        )
-        return dict(
-            entry=one.name,
-            reference=two.name,
-            seed=one.seed,
-            pixels=similarity.pixels,
-            coarse=similarity.coarse,
-            chance=similarity.chance,
-            verdict=verdict,
-            runs=[one.attack, two.attack],
-        )
-
-    def _patch(self, evidence: Evidence, entry: TableEntry) -> Any:
-        patch = evidence.patch(entry)
-        return patch if self.of == 'patch' else patch - evidence.initial_patch(entry)

@@ -6,10 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mmdet_facepatch.attack import load_patch
 from mmdet_facepatch.evaluation import FaceEvaluation
 from mmdet_facepatch.experiments import (
     ExperimentIndex,
@@ -28,7 +24,7 @@ class NotHereError(FileNotFoundError):
 
 
 class Evidence:
-    """Entries of experiments, with their evaluations and patches.
+    """Entries of experiments, with their evaluations.
 
     Args:
         work_dir (str | Path): Of experiments.
@@ -43,12 +39,15 @@ class Evidence:
         self._indexes: dict[str, ExperimentIndex | None] = {}
         self._saved = SavedEvaluations()
 
-    def entries(self, experiment: str, name: str) -> list[TableEntry]:
+    def entries(
+        self, experiment: str, name: str, data: str | None = None
+    ) -> list[TableEntry]:
         """The entry of an experiment, or those of its seeds.
 
         Args:
             experiment (str): Name of its config, without folder and suffix.
             name (str): Of the entry, or of its group.
+            data (str, optional): Of this experiment, where it has its own.
 
         Returns:
             list[TableEntry]: None of an experiment that was not run.
@@ -56,16 +55,27 @@ class Evidence:
         Raises:
             ValueError: If the experiment was run and has no such entry.
         """
-        if experiment not in self._indexes:
-            _, self._indexes[experiment] = read_index(
-                experiment_name(experiment, self.data), *self._folders
-            )
-        index = self._indexes[experiment]
+        index = self._index(experiment, data)
         return [] if index is None else index.select(name)
 
-    def is_finished(self, entry: TableEntry) -> bool:
-        """Whether its evaluation has been run, here or elsewhere."""
-        return self.store.finished(entry.evaluation)
+    def clean(self, experiment: str, detector: str) -> TableEntry | None:
+        """The entry of the clean images on a detector, if the experiment has one."""
+        index = self._index(experiment, None)
+        for entry in index.entries if index else ():
+            if entry.condition == 'clean' and entry.detector == detector:
+                return entry
+        return None
+
+    def _index(self, experiment: str, data: str | None) -> ExperimentIndex | None:
+        name = experiment_name(experiment, data or self.data)
+        if name not in self._indexes:
+            _, self._indexes[name] = read_index(name, *self._folders)
+        return self._indexes[name]
+
+    def numbers(self, entry: TableEntry) -> Mapping[str, float | None] | None:
+        """The main numbers of an entry, or None if it was not run anywhere."""
+        record = self.store.evaluation(entry.evaluation)
+        return None if record is None else record.numbers
 
     def evaluation(self, entry: TableEntry) -> FaceEvaluation:
         """The evaluation of an entry, with its replicates.
@@ -73,27 +83,12 @@ class Evidence:
         Raises:
             NotHereError: If it was run elsewhere.
         """
-        return self._saved(self._folder(entry.evaluation))
-
-    def patch(self, entry: TableEntry) -> NDArray[np.float32]:
-        """The optimised patch of an entry, (3, H, W) in [0, 1].
-
-        Raises:
-            NotHereError: If it was not kept.
-        """
-        path = self.store.patch(entry.attack)
-        if path is None:
-            raise NotHereError(f'the patch of {entry.name!r} is not on this machine')
-        return load_patch(path).numpy()
-
-    def initial_patch(self, entry: TableEntry) -> NDArray[np.float32]:
-        """What the patch of an entry started from, (3, H, W) in [0, 1].
-
-        Raises:
-            NotHereError: If it was run elsewhere; published patches are their end.
-        """
-        start = self._folder(entry.attack) / 'patches' / 'epoch_0000.png'
-        return load_patch(start).numpy()
+        folder = self.store.folder(entry.evaluation)
+        if folder is None:
+            raise NotHereError(
+                f'run {entry.evaluation} is not on this machine; run it again'
+            )
+        return self._saved(folder)
 
     def digest(self, entries: Iterable[TableEntry]) -> str:
         """12 hexadecimal digits of what entries rest on: their runs and numbers.
@@ -108,12 +103,6 @@ class Evidence:
             runs = [entry.evaluation, entry.attack]
             found.append([entry.name, entry.seed, *runs, _rounded(numbers)])
         return content_digest(found)
-
-    def _folder(self, digest: str | None) -> Path:
-        folder = self.store.folder(digest)
-        if folder is None:
-            raise NotHereError(f'run {digest} is not on this machine; run it again')
-        return folder
 
 
 def _rounded(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,12 @@ from mmdet_facepatch.utils.json_files import read_json, to_json, write_json
 from mmdet_facepatch.utils.provenance import portable, software_versions
 from mmdet_facepatch.utils.tables import markdown_table
 
-from .checks import CHECKS
+from .checks import CHECKS, deciding
 from .evidence import Evidence, NotHereError
-from .verdicts import NOT_MEASURED, base, summarise
+from .verdicts import VERDICTS, base, summarise
 
 #: Version of the JSON file.
-SCHEMA_VERSION = 2
-# Checks that were not measured and are named, of each finding and reason.
-NAMED = 4
+SCHEMA_VERSION = 3
 
 
 def judge_findings(
@@ -34,8 +33,8 @@ def judge_findings(
     the same check of the same runs and numbers.
 
     Args:
-        path (str): Config with ``title`` and ``findings``, each with ``key``, ``claim``
-            and ``checks``, as ``.dev_scripts/findings/paper.py``.
+        path (str): Config with ``title``, ``note`` and ``findings``, each with
+            ``key``, ``claim`` and ``checks``, as ``.dev_scripts/findings/paper.py``.
         work_dir (str | Path): Of ``tools/experiment.py``.
         data (str): Name of the data of the experiments.
         root (str | Path): Folder of the repository, to which paths are relative.
@@ -43,9 +42,10 @@ def judge_findings(
 
     Returns:
         dict: ``kind`` 'findings', ``title``, ``config``, ``data``, ``command``,
-        ``versions`` and ``findings``, each with ``verdict`` and ``checks``, each with
-        ``statement``, ``verdict``, ``results``, the digests ``config`` and
-        ``rests_on`` (of its runs), and ``versions`` of the software that judged it.
+        ``note``, ``versions`` and ``findings``, each with ``verdict``, ``measured``
+        (the check that decides) and ``checks``, each with ``statement``, ``verdict``,
+        ``measured``, ``results``, the digests ``config`` and ``rests_on`` (of its
+        runs), and ``versions`` of the software that judged it.
 
     Raises:
         FileNotFoundError: If there is no such config, or neither a check's runs nor
@@ -63,6 +63,7 @@ def judge_findings(
         schema_version=SCHEMA_VERSION,
         kind='findings',
         title=cfg['title'],
+        note=cfg['note'],
         config=config,
         data=data,
         command=(
@@ -87,10 +88,28 @@ def write_findings(content: Mapping[str, Any], path: str | Path) -> str:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    markdown = '\n\n'.join([f'# {content["title"]}', *findings_blocks(content)])
+    markdown = '\n\n'.join(
+        [f'# {content["title"]}', content['note'], *findings_blocks(content)]
+    )
     write_json(target, content)
     write_atomically(target.with_suffix('.md'), f'{markdown}\n'.encode())
     return markdown
+
+
+def read_findings(path: str | Path) -> dict[str, Any]:
+    """Read what :func:`write_findings` wrote.
+
+    Raises:
+        ValueError: If it is of another version.
+    """
+    content = read_json(path)
+    version = content.get('schema_version')
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f'{path}: schema_version is {version!r}, but must be {SCHEMA_VERSION}; '
+            'judge the findings again'
+        )
+    return content
 
 
 def findings_blocks(content: Mapping[str, Any]) -> list[str]:
@@ -99,50 +118,23 @@ def findings_blocks(content: Mapping[str, Any]) -> list[str]:
     Args:
         content: Of ``findings.json``.
     """
-    blocks = [
+    found = content['findings']
+    summary = markdown_table(
+        ['', 'claim', 'verdict', 'what decides'],
+        [
+            [f'({f["key"]})', f['claim'], f'**{f["verdict"]}**', f['measured']]
+            for f in found
+        ],
+    )
+    details = [
         markdown_table(
-            ['', 'claim', 'verdict'],
-            [
-                [f'({item["key"]})', item['claim'], f'**{item["verdict"]}**']
-                for item in content['findings']
-            ],
+            ['', 'measured; of several, what speaks most against it', 'verdict'],
+            [[c['statement'], c['measured'], c['verdict']] for c in finding['checks']],
+            f'({finding["key"]}) {finding["claim"]}',
         )
+        for finding in found
     ]
-    for finding in content['findings']:
-        measured = [c for c in finding['checks'] if c['verdict'] != NOT_MEASURED]
-        missing = [c for c in finding['checks'] if c['verdict'] == NOT_MEASURED]
-        blocks.append(
-            markdown_table(
-                [
-                    '',
-                    'measured; of several, the one that speaks most against it',
-                    'verdict',
-                ],
-                [
-                    [check['statement'], _measured(check), check['verdict']]
-                    for check in measured
-                ],
-                f'({finding["key"]}) {finding["claim"]}',
-            )
-            if measured
-            else f'**({finding["key"]}) {finding["claim"]}**'
-        )
-        if missing:
-            blocks.append(_missing(missing))
-    return blocks
-
-
-def _missing(checks: Sequence[Mapping[str, Any]]) -> str:
-    """Which checks are not measured, by the reason; the JSON file has all names."""
-    reasons: dict[str, list[str]] = {}
-    for check in checks:
-        reasons.setdefault(_measured(check), []).append(check['statement'])
-    parts = []
-    for reason, names in reasons.items():
-        more = len(names) - NAMED
-        tail = f'; and {more} more' if more > 0 else ''
-        parts.append(f'{reason}: {"; ".join(names[:NAMED])}{tail}')
-    return f'Not measured, {". ".join(parts)}.'
+    return [summary, *details]
 
 
 def _earlier_checks(*paths: Path) -> dict[tuple, dict]:
@@ -151,7 +143,8 @@ def _earlier_checks(*paths: Path) -> dict[tuple, dict]:
         check
         for path in paths
         if path.is_file()
-        for finding in read_json(path)['findings']
+        and (content := read_json(path))['schema_version'] == (SCHEMA_VERSION)
+        for finding in content['findings']
         for check in finding['checks']
     ]
     return {(check['config'], check['rests_on']): check for check in checks}
@@ -161,10 +154,12 @@ def _judge(
     finding: Mapping[str, Any], evidence: Evidence, earlier: Mapping[tuple, dict]
 ) -> dict[str, Any]:
     checks = [_judge_check(config, evidence, earlier) for config in finding['checks']]
+    worst = min(checks, key=lambda check: VERDICTS.index(base(check['verdict'])))
     return dict(
         key=finding['key'],
         claim=finding['claim'],
         verdict=summarise([check['verdict'] for check in checks]),
+        measured=f'{worst["statement"]}: {worst["measured"]}',
         checks=checks,
     )
 
@@ -177,7 +172,7 @@ def _judge_check(
         config=content_digest(config), rests_on=evidence.digest(check.used(evidence))
     )
     try:
-        results = to_json(check.run(evidence))
+        results = check.run(evidence)
     except NotHereError as error:
         known = earlier.get(tuple(identity.values()))
         if known is None:
@@ -186,87 +181,10 @@ def _judge_check(
             ) from error
         return known
     return dict(
-        type=config['type'],
         statement=check.statement,
-        **{
-            key: getattr(check, key, None)
-            for key in ('number', 'expect', 'margin', 'factor')
-        },
-        verdict=summarise([r['verdict'] for r in results], 'comparisons'),
-        results=results,
+        verdict=summarise([result.verdict for result in results], 'comparisons'),
+        measured=deciding(results).text,
+        results=to_json([asdict(result) for result in results]),
         **identity,
         versions=software_versions(),
-    )
-
-
-def _measured(check: Mapping[str, Any]) -> str:
-    """The weakest result in words and numbers."""
-    known = [
-        result for result in check['results'] if base(result['verdict']) != NOT_MEASURED
-    ]
-    if not known:
-        reasons = dict.fromkeys(r.get('reason', 'not run') for r in check['results'])
-        return '; '.join(reasons)
-    if 'order' in known[0]:
-        return '; '.join(_order_text(result) for result in known)
-    if 'coarse' in known[0]:
-        weakest = min(
-            known,
-            key=lambda r: r['coarse'] if r['coarse'] is not None else float('-inf'),
-        )
-        return _similarity_text(weakest)
-    return _difference_text(_weakest(known, check['expect']), check)
-
-
-def _weakest(results: list[dict], expect: str) -> dict:
-    against = {
-        'below': lambda r: r['high'],
-        'not above': lambda r: r['high'],
-        'above': lambda r: -r['low'],
-        'not below': lambda r: -r['low'],
-        'equal': lambda r: max(-r['low'], r['high']),
-    }
-    return max(results, key=against[expect])
-
-
-def _difference_text(result: Mapping[str, Any], check: Mapping[str, Any]) -> str:
-    share = 'precision' in check['number'] or 'recall' in check['number']
-    scale, pattern, unit = (
-        (100, '{:.1f}', ' points')
-        if share
-        else ((1, '{:.0f}', '') if 'on_patch' in check['number'] else (1, '{:.4f}', ''))
-    )
-    value, other, difference, low, high = (
-        pattern.format(scale * result[key])
-        for key in ('value', 'reference_value', 'difference', 'low', 'high')
-    )
-    times = '' if check['factor'] == 1 else f'{check["factor"]:g} x '
-    return (
-        f'{result["entry"]}: {value}, {result["reference"]}: {other}; difference '
-        f'{"to " + times + "that " if times else ""}{difference}{unit} '
-        f'[{low}, {high}]'
-    )
-
-
-def _order_text(result: Mapping[str, Any]) -> str:
-    (first, value), *others = result['order']
-    seed = '' if result['seed'] is None else f'seed {result["seed"]}: '
-    return (
-        seed
-        + f'{first} {value:.4f}'
-        + ''.join(
-            f' {sign} {name} {number:.4f}'
-            for sign, (name, number) in zip(result['signs'], others, strict=True)
-        )
-    )
-
-
-def _similarity_text(result: Mapping[str, Any]) -> str:
-    pixels, coarse, chance = (
-        '-' if result[key] is None else f'{result[key]:.2f}'
-        for key in ('pixels', 'coarse', 'chance')
-    )
-    return (
-        f'{result["entry"]} and {result["reference"]}: correlation {coarse} of '
-        f'blocks (chance: up to {chance}), {pixels} of pixels'
     )

@@ -12,34 +12,20 @@ from typing import Any
 from mmengine.config import Config
 
 from mmdet_facepatch.experiments import ExperimentIndex, RunStore
-from mmdet_facepatch.experiments.finish import AREAS, SUBSETS
 from mmdet_facepatch.experiments.records import read_record
 from mmdet_facepatch.experiments.store import EXPERIMENTS
 from mmdet_facepatch.experiments.tables import (
     budget_of_attacks,
     experiment_tables,
     notes_on_areas,
-    number,
-    pair,
 )
-from mmdet_facepatch.utils.json_files import read_json
-from mmdet_facepatch.utils.tables import markdown_table
 
-from .judge import findings_blocks
+from .judge import findings_blocks, read_findings
 
 # Images of WIDER FACE's validation set: fewer are a part of it.
 WHOLE_VALIDATION = 3226
 # Folders of the configs whose results are shown, run by tools/experiment.py.
 CONFIGS = ('experiments', 'transfer')
-ZOO = Path('mmdet_facepatch/zoo')
-# Columns of a detector's clean numbers.
-_CLEAN_HEADS = (
-    *(f'AP {subset}' for subset in SUBSETS),
-    'delta 0.99',
-    'calibrated delta',
-    'at it',
-    *(whole for whole, _ in AREAS),
-)
 
 
 @dataclass(frozen=True)
@@ -76,8 +62,7 @@ def results_page(results: str | Path, root: str | Path, folder: str | Path) -> s
 
     Args:
         results (str | Path): As ``.results``.
-        root (str | Path): Folder of the repository, with ``configs/`` and the
-            detectors' cards.
+        root (str | Path): Folder of the repository, with ``configs/``.
         folder (str | Path): Where the page will be; links are relative to it.
 
     Returns:
@@ -86,15 +71,12 @@ def results_page(results: str | Path, root: str | Path, folder: str | Path) -> s
     kept, place, base = Path(results), Path(folder), Path(root)
     store = RunStore.default(kept, kept)
     experiments = read_experiments(kept)
-    parts = ['# Results', *_header(experiments)]
+    parts = ['# Results']
     for path in sorted(kept.glob('*.json')):
         parts += _findings(path, place)
+    parts += _header(experiments)
     for experiment in experiments:
         parts += _experiment(experiment, store, place)
-    for path in sorted(kept.glob('*/face_likeness.json')):
-        parts += _face_likeness(path, place)
-    parts += _detectors(experiments, store, base, place)
-    parts += _published_models(base, place)
     parts += _not_run(experiments, base)
     return '\n\n'.join(parts) + '\n'
 
@@ -111,11 +93,13 @@ def _natural(name: str) -> list[tuple[str, int]]:
 def _header(experiments: Sequence[Experiment]) -> list[str]:
     """What the numbers are of, as the results themselves say it."""
     parts = [
+        '## What was measured',
         'Written by `python .dev_scripts/write_results.py` from the JSON files in '
         '`.results`, none of it by hand. Each section names the command that makes it '
         'anew, and its JSON file: of an experiment the digests of its runs, whose '
         'numbers, versions and digests of detector, data and patch are in '
-        '`.results/runs`.'
+        '`.results/runs`. What published weights measure is on their cards, '
+        '`mmdet_facepatch/zoo/NAME.md`.',
     ]
     data = [one.index.data_sets for one in experiments if one.index.data_sets]
     lines = []
@@ -192,23 +176,17 @@ def _link(path: Path, place: Path) -> str:
     return Path(os.path.relpath(path, place)).as_posix()
 
 
-def _folded(summary: str, blocks: Iterable[str]) -> str:
-    """Blocks that a reader opens."""
-    return '\n\n'.join(
-        [f'<details>\n<summary>{summary}</summary>', *blocks, '</details>']
-    )
-
-
 def _findings(path: Path, place: Path) -> list[str]:
-    """Claims with their verdicts; all checks, folded."""
-    content = read_json(path)
+    """Claims with their verdicts and what decides; all checks, folded."""
+    content = read_findings(path)
     summary, *checks = findings_blocks(content)
-    blocks = [
-        'Differences are paired: both detections on the same resampled images; 95 % '
-        'intervals in brackets. A check *agrees* if its whole interval is as claimed.',
-        summary,
-        _folded('Every check', checks),
+    folded = [
+        '<details>\n<summary>Every check</summary>',
+        content['note'],
+        *checks,
+        '</details>',
     ]
+    blocks = [summary, *folded]
     return _section(content['title'], content['command'], blocks, (), path, place)
 
 
@@ -227,155 +205,6 @@ def _experiment(experiment: Experiment, store: RunStore, place: Path) -> list[st
     return _section(
         index.title, index.command, blocks, experiment.pictures, experiment.path, place
     )
-
-
-def _face_likeness(path: Path, place: Path) -> list[str]:
-    """Patches by detectors at the side with most; folded, patches by sides."""
-    content = read_json(path)
-    rows = content['results']
-    blocks = [
-        'Maximum face score on the patch alone, mean over the pictures, in %; 0.0 '
-        'where nothing is detected.'
-    ]
-    for background in dict.fromkeys(row['background'] for row in rows):
-        summary, by_side = likeness_tables(
-            background, [row for row in rows if row['background'] == background]
-        )
-        blocks += [summary, _folded(f'On {background}, by side', by_side)]
-    command = content['manifest'].get('command')
-    pictures = sorted(path.parent.glob('*.png'))
-    return _section(content['title'], command, blocks, pictures, path, place)
-
-
-def likeness_tables(
-    background: str, rows: Sequence[Mapping[str, Any]]
-) -> tuple[str, list[str]]:
-    """Maximum face scores on the patch, in %.
-
-    Args:
-        background (str): Its name.
-        rows (Sequence[Mapping[str, Any]]): Its results: ``detector``, ``patch``,
-            ``side`` and ``mean`` each.
-
-    Returns:
-        tuple[str, list[str]]: Patches by detectors, at the side where the mean is
-        highest; and for each detector patches by sides.
-    """
-    means = {(r['detector'], r['patch'], r['side']): 100 * r['mean'] for r in rows}
-    detectors, patches, sides = (
-        list(dict.fromkeys(key)) for key in zip(*means, strict=True)
-    )
-
-    def table(title: str, heads: Sequence[str], values: Any) -> str:
-        lines = [
-            [patch, *(f'{value:.1f}' for value in found)]
-            for patch, found in zip(patches, values, strict=True)
-        ]
-        return markdown_table(['', *heads], lines, title)
-
-    by_side = {
-        detector: [[means[detector, p, side] for side in sides] for p in patches]
-        for detector in detectors
-    }
-    highest = zip(*([max(row) for row in by_side[d]] for d in detectors), strict=True)
-    return (
-        table(f'On {background}, at the side where it is highest', detectors, highest),
-        [
-            table(f'On {background}, {name}', [f'{side} px' for side in sides], found)
-            for name, found in by_side.items()
-        ],
-    )
-
-
-def _detectors(
-    experiments: Iterable[Experiment], store: RunStore, root: Path, place: Path
-) -> list[str]:
-    """Clean numbers of each detector, where they are from, and its card."""
-    rows: dict[str, list[str]] = {}
-    for experiment in experiments:
-        index = experiment.index
-        for entry in index.entries:
-            checkpoint = index.detectors.get(entry.detector, {}).get('checkpoint') or ''
-            name = checkpoint.partition('://')[2] or entry.detector
-            record = store.evaluation(entry.evaluation)
-            if entry.condition == 'clean' and record and name not in rows:
-                rows[name] = [
-                    name,
-                    *_clean_cells(record.numbers, record.intervals),
-                    f'[{experiment.name}]({_link(experiment.path, place)})',
-                    _cards(name, root, place),
-                ]
-    if not rows:
-        return []
-    return [
-        '## Detectors',
-        'On clean images. AP with its 95 % interval by bootstrap '
-        'over images; precision/recall in % of All; AF_beta over the whole range and '
-        'over s >= 0, not comparable between detectors, as their ranges differ.',
-        markdown_table(['', *_CLEAN_HEADS, 'from', 'card'], rows.values()),
-    ]
-
-
-def _published_models(root: Path, place: Path) -> list[str]:
-    """What the weights of the package measure, from their manifests."""
-    rows = []
-    scales = set()
-    for path in sorted((root / ZOO).glob('*.json')):
-        manifest = read_json(path)
-        if manifest.get('kind') != 'model':
-            continue
-        report = manifest['report']
-        scales.add(', '.join(f'{scale:g}' for scale in report['scales']))
-        stages = [*manifest.get('before', []), manifest]
-        steps, seconds = (
-            sum(stage[key] for stage in stages) for key in ('iter', 'seconds')
-        )
-        name = manifest['name']
-        rows.append(
-            [
-                name,
-                f'{steps:,}',
-                f'{seconds / 60:.0f}',
-                *_clean_cells(report['numbers'], report['intervals']),
-                _cards(name, root, place),
-            ]
-        )
-    if not rows:
-        return []
-    return [
-        '## Published weights',
-        'As the detectors above, with the whole pyramid '
-        f'(scales {"; ".join(sorted(scales))}).',
-        markdown_table(['', 'steps', 'minutes', *_CLEAN_HEADS, 'card'], rows),
-    ]
-
-
-def _clean_cells(
-    numbers: Mapping[str, float | None], intervals: Mapping[str, Any]
-) -> list[str]:
-    texts = []
-    for subset in SUBSETS:
-        text = number(numbers.get(f'{subset}/AP'), '{:.3f}')
-        ends = intervals.get(f'{subset}/AP')
-        has_interval = text != '-' and ends and ends[0] is not None
-        texts.append(f'{text} [{ends[0]:.3f}, {ends[1]:.3f}]' if has_interval else text)
-    return [
-        *texts,
-        pair(numbers, 'all', '0.99'),
-        number(numbers.get('calibrated_delta'), '{:.4f}'),
-        pair(numbers, 'all', 'calibrated'),
-        *(
-            '/'.join(number(numbers.get(f'all/{key}'), '{:.3f}') for key in keys)
-            for keys in AREAS
-        ),
-    ]
-
-
-def _cards(name: str, root: Path, place: Path) -> str:
-    """Links to what the zoo says of a detector."""
-    paths = [root / ZOO / f'{name}{suffix}' for suffix in ('.md', '.json')]
-    links = [f'[{p.suffix[1:]}]({_link(p, place)})' for p in paths if p.is_file()]
-    return ', '.join(links) or '-'
 
 
 def _not_run(experiments: Iterable[Experiment], root: Path) -> list[str]:

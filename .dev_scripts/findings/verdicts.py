@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from mmdet_facepatch.evaluation.functional.bootstrap import Difference, Interval
+from mmdet_facepatch.evaluation.functional.bootstrap import Difference
 
 AGREES = 'agrees'
 DISAGREES = 'does not agree'
 UNDECIDED = 'undecided'
+TOO_FEW = 'too few detections'
 NOT_MEASURED = 'not measured'
+#: From what speaks most against a claim to what says least about it.
+VERDICTS = (DISAGREES, UNDECIDED, AGREES, TOO_FEW, NOT_MEASURED)
 
 #: What may be expected of a difference (entry minus reference).
-EXPECTATIONS = ('below', 'above', 'not below', 'not above', 'equal')
+EXPECTATIONS = ('below', 'above', 'not below', 'not above')
 
 _OPPOSITES = {
     'below': 'not below',
@@ -23,9 +26,18 @@ _OPPOSITES = {
 }
 
 
-def undecided(bound: float) -> str:
-    """The verdict on an interval that both sides of a bound lie in."""
-    return f'{UNDECIDED} (interval contains {bound:g})'
+def bound_of(expect: str, margin: float) -> float:
+    """The difference that a claim is about.
+
+    Raises:
+        ValueError: If ``expect`` is unknown, or the margin negative.
+    """
+    if expect not in EXPECTATIONS:
+        raise ValueError(f'expect is {expect!r}, but must be one of {EXPECTATIONS}')
+    if margin < 0:
+        raise ValueError(f'a margin of {margin} is unfit for {expect!r}')
+    # Without the sign of a zero, which would be shown.
+    return (-margin or 0.0) if expect in ('below', 'not below') else margin
 
 
 def judge_difference(
@@ -37,10 +49,9 @@ def judge_difference(
     """Judge a paired difference.
 
     Args:
-        difference (Difference): Cell minus reference.
+        difference (Difference): Entry minus reference.
         expect (str): 'below' or 'above' the reference, by more than ``margin``;
-            'not below' or 'not above' it, by more than ``margin``; 'equal' within
-            ``margin``.
+            'not below' or 'not above' it, by more than ``margin``.
         margin (float): In the number's own units, from 0 on.
         max_undefined (int): Replicates without a number, as the precision of no
             detections, that may be left out of the interval; with more, those might
@@ -49,25 +60,17 @@ def judge_difference(
     Returns:
         str: 'agrees' if the whole interval is as expected, 'does not agree' if none
         of it is, 'undecided (interval contains BOUND)' between, 'undecided (N
-        replicates without a number)', and 'not measured' if there is no number, as
-        for the precision of no detections.
+        replicates without a number)', and 'too few detections' if there is no number.
 
     Raises:
-        ValueError: If ``expect`` is unknown, or the margin unfit for it.
+        ValueError: If ``expect`` is unknown, or the margin negative.
     """
-    if expect not in EXPECTATIONS:
-        raise ValueError(f'expect is {expect!r}, but must be one of {EXPECTATIONS}')
-    if margin < 0 or (expect == 'equal' and margin == 0):
-        raise ValueError(f'a margin of {margin} is unfit for {expect!r}')
+    bound = bound_of(expect, margin)
     interval = difference.interval
     if math.isnan(difference.value) or math.isnan(interval.low):
-        return NOT_MEASURED
+        return TOO_FEW
     if max_undefined is not None and interval.undefined > max_undefined:
         return f'{UNDECIDED} ({interval.undefined} replicates without a number)'
-    if expect == 'equal':
-        return _judge_equal(interval, margin)
-    # Without the sign of a zero, which would be shown.
-    bound = (-margin or 0.0) if expect in ('below', 'not below') else margin
     # At the bound a number is neither below nor above it.
     claims = {
         'below': interval.high < bound,
@@ -77,21 +80,14 @@ def judge_difference(
     }
     if claims[expect]:
         return AGREES
-    return DISAGREES if claims[_OPPOSITES[expect]] else undecided(bound)
-
-
-def _judge_equal(interval: Interval, margin: float) -> str:
-    if -margin <= interval.low and interval.high <= margin:
-        return AGREES
-    if interval.low > margin or interval.high < -margin:
+    if claims[_OPPOSITES[expect]]:
         return DISAGREES
-    return undecided(margin if interval.high > margin else -margin)
+    return f'{UNDECIDED} (interval contains {bound:g})'
 
 
 def base(verdict: str) -> str:
     """A verdict without what stands in its brackets."""
-    known = (AGREES, DISAGREES, UNDECIDED, NOT_MEASURED)
-    return next(name for name in known if verdict.startswith(name))
+    return next(name for name in VERDICTS if verdict.startswith(name))
 
 
 def summarise(verdicts: Iterable[str], noun: str = 'checks') -> str:
@@ -102,33 +98,25 @@ def summarise(verdicts: Iterable[str], noun: str = 'checks') -> str:
         noun: What they are verdicts on.
 
     Returns:
-        'does not agree' if any does not; else 'undecided' if any is; else 'agrees';
-        with how many agree, as in 'undecided (3 of 4 checks agree)', where not all
-        do, and how many were not measured, or in part only. 'not measured' if none
-        was.
+        'does not agree' if any does not; else 'undecided' if any is; else 'agrees' if
+        any does; in brackets how many agree, and how many had too few detections or
+        were not measured, which do not decide. If none decides, 'too few detections'
+        or 'not measured'.
     """
     given = list(verdicts)
     if len(given) == 1:
         return given[0]
     every = [base(verdict) for verdict in given]
-    measured = [verdict for verdict in every if verdict != NOT_MEASURED]
-    if not measured:
-        return NOT_MEASURED
-    agreeing = measured.count(AGREES)
-    worst = (
-        DISAGREES
-        if DISAGREES in measured
-        else AGREES
-        if agreeing == len(measured)
-        else UNDECIDED
-    )
-    missing = len(every) - len(measured)
-    parts = (
-        []
-        if agreeing == len(measured)
-        else [f'{agreeing} of {len(measured)} {noun} agree']
-    )
-    parts += [f'{missing} of {len(every)} not measured'] if missing else []
+    worst = min(every, key=VERDICTS.index)
+    deciding = [v for v in every if v not in (TOO_FEW, NOT_MEASURED)]
+    agreeing = deciding.count(AGREES)
+    parts = []
+    if agreeing < len(deciding):
+        parts.append(f'{agreeing} of {len(deciding)} {noun} agree')
+    for name in (TOO_FEW, NOT_MEASURED):
+        count = every.count(name)
+        if count and (deciding or count < len(every)):
+            parts.append(f'{count} of {len(every)} {name}')
     partly = sum(
         NOT_MEASURED in verdict and base(verdict) != NOT_MEASURED for verdict in given
     )

@@ -38,23 +38,14 @@ matrix = dict(
                 'Patch-IoU of SLN': 'sln_patch_iou_seed_0',
                 'Patch-IoU of SLN, seed 1': 'sln_patch_iou_seed_1',
                 'Patch-IoU of SLN, seed 2': 'sln_patch_iou_seed_2',
+                'Patch-IoU of SLN, half 1': 'sln_patch_iou_half_1',
+                'Patch-IoU of SLN, half 2': 'sln_patch_iou_half_2',
                 'Patch-Score of SLN': 'sln_patch_score_seed_0',
                 'Patch-Score-Focal of SLN': 'sln_patch_score_focal_seed_0',
                 'Patch-Combination of SLN': 'sln_patch_combination_seed_0',
                 'Patch-IoU of SSD': 'ssd_patch_iou_seed_0',
                 'Patch-IoU of RetinaNet': 'retinanet_patch_iou_seed_0',
                 'Patch-IoU of Faster R-CNN': 'faster_rcnn_patch_iou_seed_0',
-                'Patch-IoU of SLN, 12 epochs': 'sln_patch_iou_12_epochs_seed_0',
-                'Patch-IoU of SSD, 12 epochs': 'ssd_patch_iou_12_epochs_seed_0',
-                'Patch-IoU of RetinaNet, 12 epochs': (
-                    'retinanet_patch_iou_12_epochs_seed_0'
-                ),
-                'Patch-IoU of Faster R-CNN, 12 epochs': (
-                    'faster_rcnn_patch_iou_12_epochs_seed_0'
-                ),
-                'Patch-Combination of SLN, 12 epochs': (
-                    'sln_patch_combination_12_epochs_seed_0'
-                ),
                 'Patch-IoU of the ResNet-18 SLN': 'sln_r18w32_patch_iou_seed_0',
             }.items()
         },

@@ -2,6 +2,7 @@
 _base_ = ['_base_/subset_zoo.py']
 title = 'Figure 8: Threshold-F_beta curves'
 figure = 'f_beta'
+seeds = (0, 1, 2)
 entries = [
     dict(name='clean'),
     dict(name='noise', patch=dict(type='noise', seed=0)),

@@ -3,6 +3,9 @@ _base_ = ['_base_/subset_zoo.py']
 title = 'Figure 9: patches of two halves of the training data'
 figure = 'evolution'
 entries = [
-    dict(name=f'split {_half + 1}', attack=dict(method='patch_iou', half=_half))
-    for _half in (0, 1)
+    dict(name='clean'),
+    *(
+        dict(name=f'half {_half + 1}', attack=dict(method='patch_iou', half=_half))
+        for _half in (0, 1)
+    ),
 ]

@@ -3,6 +3,8 @@
 _base_ = ['_base_/subset_zoo.py', '_base_/inits.py']
 title = 'Table 1: patches without and with Patch-IoU'
 figure = 'gallery'
+# Of the patch from noise; the others have one.
+seeds = (0, 1, 2)
 
 entries = [
     dict(
@@ -36,7 +38,7 @@ entries = [
         name='motorcycle (bottle), not optimised',
         patch={{_base_.inits.motorcycle}},
         paper=dict(
-            easy='99.1/53.5', medium='99.4/41.1', hard='99.4/17.6', all='99.4/13.9'
+            easy='99.1/53.5', medium='99.4/41.1', hard='99.4/17.3', all='99.4/13.9'
         ),
     ),
     dict(
@@ -74,37 +76,37 @@ entries = [
     ),
     dict(
         name='coffee (parachute)',
-        attack=dict(method='patch_iou', init={{_base_.inits.coffee}}),
+        attack=dict(method='patch_iou', init={{_base_.inits.coffee}}, seed=0),
         paper=dict(easy='2.1/0.5', medium='4.8/0.7', hard='5.9/0.4', all='5.9/0.3'),
     ),
     dict(
         name='rocket (lemon)',
-        attack=dict(method='patch_iou', init={{_base_.inits.rocket}}),
+        attack=dict(method='patch_iou', init={{_base_.inits.rocket}}, seed=0),
         paper=dict(easy='0.2/0.1', medium='0.9/0.3', hard='1.0/0.2', all='1.0/0.1'),
     ),
     dict(
         name='motorcycle (bottle)',
-        attack=dict(method='patch_iou', init={{_base_.inits.motorcycle}}),
+        attack=dict(method='patch_iou', init={{_base_.inits.motorcycle}}, seed=0),
         paper=dict(easy='1.1/1.1', medium='2.2/1.2', hard='2.5/0.6', all='2.6/0.5'),
     ),
     dict(
         name='cat (banana)',
-        attack=dict(method='patch_iou', init={{_base_.inits.cat}}),
+        attack=dict(method='patch_iou', init={{_base_.inits.cat}}, seed=0),
         paper=dict(easy='10.2/5.0', medium='19.0/5.6', hard='20.3/2.5', all='20.3/2.0'),
     ),
     dict(
         name='face A',
-        attack=dict(method='patch_iou', init={{_base_.inits.face_a}}),
+        attack=dict(method='patch_iou', init={{_base_.inits.face_a}}, seed=0),
         paper=dict(easy='0.0/0.0', medium='0.0/0.0', hard='0.0/0.0', all='0.0/0.0'),
     ),
     dict(
         name='face B',
-        attack=dict(method='patch_iou', init={{_base_.inits.face_b}}),
+        attack=dict(method='patch_iou', init={{_base_.inits.face_b}}, seed=0),
         paper=dict(easy='0.1/0.0', medium='2.3/0.2', hard='2.6/0.1', all='2.6/0.1'),
     ),
     dict(
         name='face C',
-        attack=dict(method='patch_iou', init={{_base_.inits.face_c}}),
+        attack=dict(method='patch_iou', init={{_base_.inits.face_c}}, seed=0),
         paper=dict(easy='0.1/0.1', medium='0.2/0.1', hard='0.3/0.0', all='0.3/0.0'),
     ),
 ]

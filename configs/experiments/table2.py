@@ -1,5 +1,5 @@
 # Table 2: patches of other frameworks on SLN.
-_base_ = ['_base_/subset_zoo.py']
+_base_ = ['_base_/subset_zoo.py', '_base_/inits.py']
 title = 'Table 2: transfer of Patch-IoU from other frameworks to SLN'
 figure = 'gallery'
 
@@ -8,6 +8,13 @@ entries = [
         name='Baseline-SLN',
         paper=dict(
             easy='99.0/73.4', medium='99.4/62.4', hard='99.4/27.9', all='99.4/22.5'
+        ),
+    ),
+    dict(
+        name='noise',
+        patch={{_base_.inits.noise}},
+        paper=dict(
+            easy='99.1/54.9', medium='99.4/41.5', hard='99.4/17.6', all='99.4/14.2'
         ),
     ),
     dict(

@@ -19,11 +19,5 @@ matrix = dict(
         'patch_combination of sln': dict(
             attack=dict(method='patch_combination', detector='sln')
         ),
-        # That of configs/experiments/steps.py, in which faces are plain to see.
-        'patch_iou (12 epochs) of sln': dict(
-            attack=dict(
-                method='patch_iou', detector='sln', options={'train_cfg.max_epochs': 12}
-            )
-        ),
     },
 )

@@ -22,6 +22,9 @@ HISTORY = 'history.json'
 HELD_OUT_RECALL = 'all/recall@0.5'
 HELD_OUT_NUMBERS = (
     HELD_OUT_RECALL,
+    'all/precision@0.99',
+    'all/recall@0.99',
+    'all/on_patch@0.99',
     'all/precision@calibrated',
     'all/recall@calibrated',
     'all/on_patch@calibrated',

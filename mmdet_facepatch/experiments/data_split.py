@@ -53,8 +53,8 @@ def take_half(dataset: dict, half: int, ids: Ids = image_ids) -> None:
 def hold_out(cfg: Config, count: int, ids: Ids = image_ids) -> None:
     """Take images out of an attack's training set and validate on them.
 
-    They are spread evenly over the set, and validated after every epoch with the
-    pipeline of the config's own validation. No image of the test set is looked at.
+    They are spread evenly over the set, and validated as often as the config says,
+    with the pipeline of its own validation. No image of the test set is looked at.
     The config of the attack is changed in place.
 
     Raises:
@@ -85,4 +85,3 @@ def hold_out(cfg: Config, count: int, ids: Ids = image_ids) -> None:
     evaluator.pop('reference', None)
     cfg.val_evaluator = evaluator
     cfg.val_cfg = cfg.get('val_cfg') or dict(type='PatchValLoop')
-    cfg.train_cfg.val_interval = 1

@@ -33,7 +33,7 @@ TILE = 192
 ROW = 6
 # Pictures of images in a row.
 PICTURE_ROW = 3
-RECALL = 'all/recall@calibrated'
+RECALL = 'all/recall@0.99'
 Picture = NDArray[np.uint8]
 
 
@@ -129,7 +129,7 @@ def _draw_matrix(index: ExperimentIndex, store: RunStore, path: Path) -> None:
     label = index.matrix['label'] or key
     if index.matrix['number'] is None:
         values = 100 * values
-        label = "recall (%) of All at each detector's calibrated delta"
+        label = 'recall (%) of All at delta 0.99'
     save_figure(path, plot_matrix(values, patches, detectors, index.title, label))
 
 

@@ -36,10 +36,15 @@ CONFIG_KEYS = (
 _AT_DELTA = [
     f'{name}@{delta}'
     for delta in ('0.99', 'calibrated')
-    for name in ('precision', 'recall', 'on_patch')
+    for name in (
+        *('precision', 'recall', 'on_patch'),
+        *('true_positives', 'duplicates', 'other_false_positives'),
+    )
 ]
 #: Numbers of a report that records keep.
-KEPT_NUMBERS = ['calibrated_delta', 'margin_low', 'margin_high', 'num_images'] + [
+KEPT_NUMBERS = [
+    *('calibrated_delta', 'margin_low', 'margin_high', 'num_images', 'num_patches')
+] + [
     f'{subset}/{key}'
     for subset in SUBSETS
     for key in ('num_faces', 'AP', *chain(*AREAS), *_AT_DELTA)

@@ -54,7 +54,7 @@ class MatrixSpec:
     """Each patch on each detector, by their names.
 
     ``number`` is the key of the one number of the matrix, and ``label`` what it is;
-    None is precision and recall of All at both deltas, and the recall as heat map.
+    None is precision and recall of All at both deltas, and that at 0.99 as heat map.
     """
 
     patches: tuple[str, ...]
@@ -123,7 +123,7 @@ def read_spec(
     keys of an entry), ``detectors`` (names), and optionally ``number`` and ``label``.
     ``data`` names the images, ``seeds`` make of every entry with an attack one for
     each seed, and ``held_out`` takes that many images, spread evenly, out of the
-    training set of all attacks, which are validated on them after every epoch.
+    training set of all attacks, which are validated on them.
 
     Args:
         path (str): The config.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # Number by head of a column of the table of intervals; shares are shown in %.
 _UNCERTAIN = {
-    'precision (%)': ('all/precision@calibrated', 100, '{:.1f}'),
-    'recall (%)': ('all/recall@calibrated', 100, '{:.1f}'),
-    'on a patch': ('all/on_patch@calibrated', 1, '{:.0f}'),
+    'precision (%)': ('all/precision@0.99', 100, '{:.1f}'),
+    'recall (%)': ('all/recall@0.99', 100, '{:.1f}'),
+    'on a patch': ('all/on_patch@0.99', 1, '{:.0f}'),
     'AF0.5': ('all/AF0.5', 1, '{:.3f}'),
     'AF0.5+': ('all/AF0.5+', 1, '{:.3f}'),
     'AP': ('all/AP', 1, '{:.3f}'),
@@ -57,11 +57,11 @@ def experiment_tables(index: ExperimentIndex, store: RunStore) -> list[str]:
         title = f'{matrix["label"] or matrix["number"]}{remark}'
         texts = _column(rows, matrix['number'], '{:.3f}')
         return [_pivot(title, matrix, rows, texts)]
-    calibrated, paper = (
+    at_deltas = (
         _pivot(f'All, delta {delta}{remark}', matrix, rows, _pairs(rows, 'all', delta))
-        for delta in ('calibrated', '0.99')
+        for delta in ('0.99', 'calibrated')
     )
-    return [calibrated, paper, _interval_table(frame)]
+    return [*at_deltas, _interval_table(frame)]
 
 
 def entry_frame(index: ExperimentIndex, store: RunStore) -> pd.DataFrame:
@@ -69,8 +69,9 @@ def entry_frame(index: ExperimentIndex, store: RunStore) -> pd.DataFrame:
 
     Returns:
         pandas.DataFrame: Index: name of the entry. Columns: ``group`` (its own name
-        without seeds), ``detector``, ``paper``, ``done``, ``intervals``, and each
-        number by its key, NaN where it has no value.
+        without seeds), ``detector``, ``paper``, ``done``, ``intervals``, each number by
+        its key, NaN where it has no value, and ``empty_steps``, the share of its
+        attack's steps that were without samples.
     """
     import pandas as pd
 
@@ -89,6 +90,8 @@ def entry_frame(index: ExperimentIndex, store: RunStore) -> pd.DataFrame:
     numbers = pd.DataFrame(
         [dict(record.numbers) if record else {} for record in records], index=names
     )
+    attacks = [store.attack(entry.attack) for entry in index.entries]
+    numbers['empty_steps'] = [a and a.empty_steps / a.steps for a in attacks]
     return about.join(numbers.astype(float))
 
 
@@ -142,13 +145,14 @@ def budget_of_attacks(index: ExperimentIndex, store: RunStore) -> list[str]:
     if not found:
         return []
     steps = _span([attack.steps for attack in found], '{:,}')
+    empty = _span([attack.empty_steps / attack.steps for attack in found], '{:.1%}')
     batch = _span([attack.batch_size * attack.processes for attack in found], '{}')
     minutes = _span([attack.seconds / 60 for attack in found], '{:.1f}')
     seeds = ', '.join(map(str, sorted({attack.seed for attack in found})))
     devices = ', '.join(sorted({attack.device for attack in found}))
     return [
-        f'Attacks: {len(found)}; steps {steps} of {batch} images; minutes {minutes} '
-        f'each ({devices}); seeds {seeds}.'
+        f'Attacks: {len(found)}; steps {steps} of {batch} images, {empty} without '
+        f'samples; minutes {minutes} each ({devices}); seeds {seeds}.'
     ]
 
 
@@ -181,6 +185,9 @@ def _plain_tables(rows: pd.DataFrame, remark: str) -> list[str]:
             first[f'{head}, paper'] = [row.get(subset, '-') for row in rows['paper']]
         ours = f'{head}, ours' if has_paper else head
         first[ours] = _pairs(rows, subset, '0.99')
+    first['on a patch'] = _column(rows, 'all/on_patch@0.99', '{:.0f}')
+    if rows['empty_steps'].notna().any():
+        first['steps without samples'] = _column(rows, 'empty_steps', '{:.1%}')
     second = {head: _pairs(rows, s, 'calibrated') for head, s in subsets.items()}
     second['on a patch'] = _column(rows, 'all/on_patch@calibrated', '{:.0f}')
     for keys in (*AREAS, ('AP',)):
@@ -255,7 +262,7 @@ def _interval_table(frame: pd.DataFrame) -> str:
     return markdown_table(
         ['', *_UNCERTAIN],
         lines,
-        'All, calibrated delta: value [95 % interval by bootstrap over images]',
+        'All, delta 0.99: value [95 % interval by bootstrap over images]',
     )
 
 

@@ -53,9 +53,9 @@ class TestFinished:
     def test_table_has_the_papers_numbers_beside_ours(self, finished, index, store):
         done, root = finished
         assert '# A small table' in done.stdout
-        assert '|   All, paper |   All, ours |' in done.stdout
+        assert '|   All, paper |   All, ours |   on a patch |' in done.stdout
         assert '99.4/22.5' in done.stdout
-        assert 'Attacks: 1; steps 4 of 2 images;' in done.stdout
+        assert 'Attacks: 1; steps 4 of 2 images, 0.0% without samples;' in done.stdout
         assert [entry.name for entry in index.entries] == [
             'clean',
             'noise',

@@ -162,7 +162,7 @@ class TestParts:
         held = image_ids(cfg.val_dataloader.dataset.to_dict())
         assert len(train) == 3 and len(held) == 1 and not set(train) & set(held)
         assert all('train' in name for name in [*train, *held])
-        assert cfg.train_cfg.val_interval == 1
+        assert cfg.val_cfg.type == 'PatchValLoop'
 
     @pytest.mark.parametrize('held_out', [0, 1])
     def test_attacks_do_not_share_their_parts(

@@ -26,6 +26,7 @@ def numbers(recall, precision=0.9):
         'all/precision@calibrated': precision,
         'all/recall@calibrated': recall,
         'all/on_patch@calibrated': 3.0,
+        'all/on_patch@0.99': 2.0,
         'all/precision@0.99': precision,
         'all/recall@0.99': recall,
         'all/AF0.5': 0.05,
@@ -45,7 +46,7 @@ def add(tmp_path):
     def add(name, recall=None, group=None, seed=None, precision=0.9, **about):
         digest = f'{len(entries):012x}'
         if recall is not None:
-            ends = {'all/recall@calibrated': [recall - 0.01, recall + 0.02]}
+            ends = {'all/recall@0.99': [recall - 0.01, recall + 0.02]}
             record = evaluation(digest, numbers=numbers(recall, precision))
             write_record(runs / f'{digest}.json', replace(record, intervals=ends))
         fields = dict(detector='sln', condition='attack', paper={}, evaluation=digest)
@@ -90,8 +91,11 @@ class TestPlain:
         add('clean', 0.225, paper=dict(all='99.4/22.5'))
         add('noise')
         first, second, intervals = tables(add)
-        assert first[0] == ['', 'All, paper', 'All, ours']
-        assert first[2:] == [['clean', '99.4/22.5', '90.0/22.5'], ['noise', '-', '-']]
+        assert first[0] == ['', 'All, paper', 'All, ours', 'on a patch']
+        assert first[2:] == [
+            ['clean', '99.4/22.5', '90.0/22.5', '2'],
+            ['noise', '-', '-', '-'],
+        ]
         assert second[0] == [
             *('', 'All', 'on a patch', 'AF0.001', 'AF0.01', 'AF0.1', 'AF0.5', 'AP'),
         ]
@@ -100,7 +104,7 @@ class TestPlain:
         ]
         assert second[3] == ['noise', '-', '-', *4 * ['-/-'], '-']
         assert intervals[2:] == [
-            ['clean', '90.0', '22.5 [21.5, 24.5]', '3', '0.050', '0.025', '0.500']
+            ['clean', '90.0', '22.5 [21.5, 24.5]', '2', '0.050', '0.025', '0.500']
         ]
 
     def test_without_the_paper(self, add):
@@ -111,20 +115,20 @@ class TestPlain:
         assert titles == [
             '**delta 0.99**',
             '**calibrated delta; AF_beta (whole range/s >= 0) and AP of All**',
-            '**All, calibrated delta: value [95 % interval by bootstrap over images]**',
+            '**All, delta 0.99: value [95 % interval by bootstrap over images]**',
         ]
 
     def test_nothing_is_run(self, add):
         add('clean')
         first, second, intervals = tables(add)
-        assert first[2] == ['clean', '-']
+        assert first[2] == ['clean', '-', '-']
         assert second[2] == ['clean', '-', '-', *4 * ['-/-'], '-']
         assert len(intervals) == 2
 
     def test_nothing_detected(self, add):
         """Recall is zero, precision has no value."""
         add('patch', 0.0, precision=None)
-        assert tables(add)[0][2] == ['patch', '-/0.0']
+        assert tables(add)[0][2] == ['patch', '-/0.0', '2']
 
 
 class TestSeeds:
@@ -147,7 +151,7 @@ class TestSeeds:
     def test_tables(self, seeds):
         """A star where not all seeds have a precision; mean and range below them."""
         first, _, intervals = tables(seeds)
-        assert first[2:] == [['clean', '90.0/8.3'], ['noise', '90.0*/2.0']]
+        assert first[2:] == [['clean', '90.0/8.3', '2'], ['noise', '90.0*/2.0', '2']]
         assert [line[:3] for line in intervals[2:]] == [
             ['clean', '90.0', '8.3 [7.3, 10.3]'],
             ['noise, seed 0', '90.0', '1.0 [0.0, 3.0]'],
@@ -212,16 +216,36 @@ def test_ranges_of_areas(add):
     assert lines in experiment_markdown(add.index(), add.store)
 
 
+def test_steps_without_samples(add):
+    """Of entries with an attack, as a mean over their seeds."""
+    runs = add.store.folders[0]
+    add('clean', 0.5)
+    for seed, empty in enumerate((1, 2)):
+        digest = f'a{seed}' * 6
+        write_record(
+            runs / f'{digest}.json', attack(digest, steps=100, empty_steps=empty)
+        )
+        add(f'score, seed {seed}', 0.1, 'score', seed, attack=digest)
+    first, *_ = tables(add)
+    assert [line[-1] for line in first] == [
+        'steps without samples',
+        first[1][-1],
+        '-',
+        '1.5%',
+    ]
+
+
 def test_budget(add):
     runs = add.store.folders[0]
     for digest, steps in (('a' * 12, 870), ('b' * 12, 1740)):
-        record = attack(digest, steps=steps, seconds=90.0, batch_size=4)
+        record = attack(digest, steps=steps, empty_steps=87, seconds=90.0, batch_size=4)
         write_record(runs / f'{digest}.json', record)
         add(digest, attack=digest)
         add(f'{digest} again', attack=digest)
     add('not run', attack='c' * 12)
     assert budget_of_attacks(add.index(), add.store) == [
-        'Attacks: 2; steps 870 to 1,740 of 4 images; minutes 1.5 each (cpu); seeds 3.'
+        'Attacks: 2; steps 870 to 1,740 of 4 images, 5.0% to 10.0% without samples; '
+        'minutes 1.5 each (cpu); seeds 3.'
     ]
     assert budget_of_attacks(add.index(entries=[]), add.store) == []
 

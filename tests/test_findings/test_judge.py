@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from findings import evidence as evidence_module
-from findings.judge import findings_blocks, judge_findings, write_findings
+from findings.judge import judge_findings, read_findings, write_findings
 from mmengine.config import Config
 
 from mmdet_facepatch.experiments import (
@@ -17,9 +17,9 @@ from mmdet_facepatch.experiments import (
     TableEntry,
 )
 from mmdet_facepatch.experiments.records import read_record, write_record
-from mmdet_facepatch.utils.json_files import read_json
+from mmdet_facepatch.utils.json_files import write_json
 
-KEY = 'all/recall@calibrated'
+KEY = 'all/recall@0.99'
 DIGESTS = {'noise': 12 * 'a', 'patch': 12 * 'b'}
 RECALLS = {'noise': 0.4, 'patch': 0.1}
 
@@ -27,17 +27,19 @@ RECALLS = {'noise': 0.4, 'patch': 0.1}
 @pytest.fixture
 def config(tmp_path):
     """One finding with one check, and one that was not run."""
-    common = dict(type='PairedCheck', expect='below', factor=0.5)
+    common = dict(
+        type='PairedCheck',
+        pairs=[['patch', 'noise']],
+        numbers=KEY,
+        expect='below',
+        factor=0.5,
+    )
     made = [
-        dict(
-            common, statement=name, experiment=name, entries='patch', references='noise'
-        )
-        for name in ('table', 'other')
+        dict(common, statement=name, experiment=name) for name in ('table', 'other')
     ]
     path = tmp_path / 'paper.py'
-    Config(dict(title='F', findings=[dict(key='a', claim='less', checks=made)])).dump(
-        path
-    )
+    finding = dict(key='a', claim='less', checks=made)
+    Config(dict(title='F', note='N', findings=[finding])).dump(path)
     return path
 
 
@@ -103,13 +105,14 @@ def test_verdicts(config, results, tmp_path):
     (finding,) = content['findings']
     first, second = finding['checks']
     assert first['verdict'] == 'agrees'
-    assert first['results'][0]['difference'] == pytest.approx(-0.1)
+    assert first['results'][0]['numbers']['difference'] == pytest.approx(-0.1)
     assert first['results'][0]['runs'] == [DIGESTS['patch'], DIGESTS['noise']]
     assert second['verdict'] == 'not measured'
+    assert finding['measured'] == f'table: {first["measured"]}'
     assert finding['verdict'] == 'agrees (1 of 2 not measured)'
     path = tmp_path / 'out' / 'paper_subset.json'
     assert '**agrees (1 of 2 not measured)**' in write_findings(content, path)
-    assert read_json(path)['findings'] == content['findings']
+    assert read_findings(path)['findings'] == content['findings']
 
 
 class TestElsewhere:
@@ -168,21 +171,20 @@ class TestElsewhere:
 
 def test_unknown_entry(config, results, tmp_path):
     cfg = Config.fromfile(config)
-    cfg.findings[0].checks[0].entries = 'x'
+    cfg.findings[0].checks[0].pairs = [['x', 'noise']]
     cfg.dump(config)
     with pytest.raises(ValueError, match="no entry 'x'"):
         judge(config, results, tmp_path)
 
 
-def test_names_checks_that_are_not_measured():
-    checks = [
-        dict(statement=f's{index}', verdict='not measured', results=[])
-        for index in range(6)
-    ]
-    missing = dict(verdict='not measured', reason='no patch')
-    checks.append(dict(statement='t', verdict='not measured', results=[missing]))
-    finding = dict(key='a', claim='c', verdict='not measured', checks=checks)
-    *_, last = findings_blocks(dict(findings=[finding]))
-    assert last.startswith('Not measured, ')
-    assert 's0; s1; s2; s3; and 2 more' in last and 'no patch: t.' in last
-    assert 's4' not in last
+def test_nothing_is_run(config, tmp_path):
+    content = judge(config, tmp_path / 'empty', tmp_path)
+    (finding,) = content['findings']
+    assert finding['verdict'] == 'not measured'
+    assert finding['measured'] == 'table: patch; noise: not run'
+
+
+def test_findings_of_another_version(tmp_path):
+    write_json(tmp_path / 'paper.json', dict(schema_version=2, findings=[]))
+    with pytest.raises(ValueError, match=r'paper\.json: schema_version is 2.*judge'):
+        read_findings(tmp_path / 'paper.json')

@@ -55,7 +55,7 @@ def evaluation(digest, recall, precision=0.9):
         weights='w',
         data='d',
         numbers=numbers,
-        intervals={'all/recall@calibrated': [recall - 0.01, recall + 0.02]},
+        intervals={'all/recall@0.99': [recall - 0.01, recall + 0.02]},
     )
 
 
@@ -82,9 +82,9 @@ def attack(digest, seed):
 
 @pytest.fixture
 def results(tmp_path):
-    """An experiment with seeds, findings, and face-likeness."""
+    """An experiment with seeds, and findings."""
     root = tmp_path / '.results'
-    for part in ('runs', 'experiments/table1_subset', 'likeness'):
+    for part in ('runs', 'experiments/table1_subset'):
         (root / part).mkdir(parents=True)
     seeds = [f'{seed}' * 12 for seed in (0, 1)]
     attacks = [f'a{seed}' * 6 for seed in (0, 1)]
@@ -135,42 +135,23 @@ def results(tmp_path):
     )
     write_record(root / 'experiments' / 'table1_subset.json', index)
     Image.new('RGB', (8, 8)).save(root / 'experiments' / 'table1_subset' / 'figure.png')
-    result = dict(
-        entry='p',
-        reference='noise',
-        value=0.01,
-        reference_value=0.02,
-        difference=-0.01,
-        low=-0.02,
-        high=-0.005,
+    check = dict(statement='less', verdict='agrees', measured='p 1.0 %, noise 2.0 %')
+    finding = dict(
+        key='a',
+        claim='suppresses',
         verdict='agrees',
+        measured='less: p 1.0 %, noise 2.0 %',
+        checks=[check],
     )
-    check = dict(
-        statement='less',
-        verdict='agrees',
-        number='all/recall@calibrated',
-        expect='below',
-        factor=0.5,
-        margin=0,
-        results=[result],
-    )
-    finding = dict(key='a', claim='suppresses', verdict='agrees', checks=[check])
     write_json(
         root / 'paper_subset.json',
-        dict(title='Findings', command='python judge', findings=[finding]),
-    )
-    likeness = [
-        dict(detector='mtcnn', patch=patch, background='grey', side=side, mean=mean)
-        for patch, side, mean in (
-            ('p', 16, 0.25),
-            ('p', 32, 0.5),
-            ('noise', 16, 0),
-            ('noise', 32, 0),
-        )
-    ]
-    write_json(
-        root / 'likeness' / 'face_likeness.json',
-        dict(title='Likeness', manifest=dict(command='python x'), results=likeness),
+        dict(
+            schema_version=3,
+            title='Findings',
+            note='How it is judged.',
+            command='python judge',
+            findings=[finding],
+        ),
     )
     return root
 
@@ -191,9 +172,11 @@ def test_says_what_the_data_is(page):
 
 
 def test_sections(page):
-    titles = ('Findings', 'Table 1', 'Likeness', 'Detectors', 'Not run')
+    """The findings lead."""
+    titles = ('Findings', 'What was measured', 'Table 1', 'Not run')
     places = [page.index(f'## {title}') for title in titles]
     assert places == sorted(places)
+    assert '| (a) | suppresses | **agrees** | less: p 1.0 %, noise 2.0 % |' in page
     assert '3 of 4 entries have been run' in page
     assert '| noise | 7.3/1.4 | 90.0*/2.0 |' in page
     assert '| coffee | 7.3/1.4 | - |' in page
@@ -202,24 +185,17 @@ def test_sections(page):
         '| noise, mean (lowest..highest) | 90.0 (90.0..90.0), 1 of 2 without | '
         '2.0 (1.0..3.0) |'
     ) in page
-    assert 'p: 1.0, noise: 2.0; difference to 0.5 x that -1.0 points' in page
-    assert '| p | 25.0 | 50.0 |' in page
-    assert re.search(
-        r'\*\*On grey, at the side where it is highest\*\*\n\n\| \| mtcnn \|\n'
-        r'\|:-+\|-+:\|\n\| p \| 50.0 \|\n\| noise \| 0.0 \|\n',
-        page,
-    )
     # A table within is one only after an empty line.
     assert (
-        '<details>\n<summary>On grey, by side</summary>\n\n'
-        '**On grey, mtcnn**\n\n| | 16 px | 32 px |'
+        '<details>\n<summary>Every check</summary>\n\nHow it is judged.\n\n'
+        '**(a) suppresses**\n\n|'
     ) in page
-    assert page.count('<details>\n') == page.count('\n\n</details>\n\n') == 2
+    assert page.count('<details>\n') == page.count('\n\n</details>\n\n') == 1
     picture = '.results/experiments/table1_subset/figure.png'
     assert f'![Table 1: figure]({picture})' in page
     assert '(.results/experiments/table1_subset.json)' in page
-    assert 'Attacks: 2; steps 870 of 4 images; minutes 1.5 each (cpu)' in page
-    assert 'mmdet_facepatch/zoo/sln_mbv2_widerface_subset.md)' in page
+    assert 'Attacks: 2; steps 870 of 4 images, 0.0% without samples;' in page
+    assert 'minutes 1.5 each (cpu)' in page
 
 
 def test_names_what_is_not_run(page):

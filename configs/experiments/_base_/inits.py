@@ -1,4 +1,4 @@
-# What patches start from. The photographs of objects are those of scikit-image
+# What patches start from. The seven images without a face are those of scikit-image
 # (pip install '.[embedded]'); the faces are three of the validation set.
 # No import statement: mmengine 0.10.7 takes those of frozen modules, as os is from
 # Python 3.11 on, for a sign of another kind of config.
@@ -13,6 +13,9 @@ inits = dict(
     rocket=dict(type='image', path=_folder + 'rocket.jpg'),
     motorcycle=dict(type='image', path=_folder + 'motorcycle_left.png'),
     cat=dict(type='image', path=_folder + 'chelsea.png'),
+    galaxies=dict(type='image', path=_folder + 'hubble_deep_field.jpg'),
+    retina=dict(type='image', path=_folder + 'retina.jpg'),
+    tissue=dict(type='image', path=_folder + 'ihc.png'),
 )
 faces = dict(
     face_a=('0--Parade/0_Parade_Parade_0_545', 0),

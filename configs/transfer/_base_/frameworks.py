@@ -1,4 +1,4 @@
-# Patches of each framework and method, on each framework.
+# Patch-IoU of each framework, on each framework.
 title = 'Transfer between frameworks'
 _frameworks = ('sln', 'ssd', 'retinanet', 'faster_rcnn')
 matrix = dict(
@@ -8,8 +8,9 @@ matrix = dict(
         grey=dict(patch=dict(type='constant', value=0.5)),
         noise=dict(patch=dict(type='noise', seed=0)),
         **{
-            f'{_method} of {_name}': dict(attack=dict(method=_method, detector=_name))
-            for _method in ('patch_iou', 'patch_combination')
+            f'patch_iou of {_name}': dict(
+                attack=dict(method='patch_iou', detector=_name)
+            )
             for _name in _frameworks
         },
     ),

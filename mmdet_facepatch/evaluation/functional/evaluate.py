@@ -48,6 +48,9 @@ from .subset_counts import (
     subset_numbers,
 )
 
+#: Kinds of false positives that are counted in each bootstrap replicate.
+DRAWN_OUTCOMES = ('on_patch', 'other_false_positives')
+
 
 def evaluate_faces(
     images: Sequence[ImageRecord],
@@ -145,12 +148,12 @@ def evaluate_faces(
             drawn = subset_numbers(
                 by_image.weighted(weights), thresholds, settings.betas
             )
-            if attacked:
+            for outcome in (o for o in DRAWN_OUTCOMES if o in outcomes):
                 counts = thresholds.delta.counts_by_image(
-                    outcomes['on_patch'], pool.image, len(images)
+                    outcomes[outcome], pool.image, len(images)
                 )
                 by_delta = thresholds.by_delta(weights @ counts)
-                drawn |= {f'on_patch@{d}': values for d, values in by_delta.items()}
+                drawn |= {f'{outcome}@{d}': values for d, values in by_delta.items()}
             replicates |= {f'{name}/{key}': value for key, value in drawn.items()}
     numbers |= _part_numbers(images, pool, keeps[ALL], thresholds, settings)
     numbers |= asdict(reference) | _run_numbers(pool, thresholds)

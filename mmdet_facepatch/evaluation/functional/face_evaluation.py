@@ -94,7 +94,8 @@ class FaceEvaluation:
         numbers (dict): Number by name, see
             :func:`~mmdet_facepatch.evaluation.functional.evaluate.evaluate_faces`.
         intervals (dict): Number -> :class:`Interval`, for the subsets' AP, AF_beta, and
-            precision, recall, F_beta and detections on a patch at each delta.
+            precision, recall, F_beta, detections on a patch and other false positives
+            at each delta.
         curves (dict): Name -> array, likewise.
         replicates (dict): Number -> (R,) bootstrap replicates.
         img_ids (tuple[str]): The images, in their order.
