@@ -14,6 +14,7 @@ from torch import nn
 from ..attack import find_attacker
 from ..attack.detector_config import dataset_leaves
 from ..evaluation import (
+    EvaluationSettings,
     FaceEvaluation,
     format_report,
     report_to_markdown,
@@ -80,8 +81,7 @@ def report_caption(
     delta = first.reference.calibrated_delta
     if not math.isnan(delta):
         origin = (
-            f'where the precision of {reference} reaches '
-            f'{first.settings.min_precision:g}'
+            _calibration(reference, first.settings)
             if first.data['reference'] == 'own'
             else 'as given by the reference'
         )
@@ -92,6 +92,15 @@ def report_caption(
         'is a better attack; not comparable between detectors, whose ranges differ)'
     )
     return ';\n'.join(lines)
+
+
+def _calibration(reference: str, settings: EvaluationSettings) -> str:
+    if settings.min_recall is None:
+        return f'where the precision of {reference} reaches {settings.min_precision:g}'
+    return (
+        f'the highest up to 0.99 where the recall of {reference} reaches '
+        f'{settings.min_recall:g}'
+    )
 
 
 def doubts(

@@ -49,6 +49,7 @@ from .functional.patch_detections import on_patch
 from .functional.precision_recall import (
     average_precision,
     calibrated_delta,
+    delta_at_recall,
     precision_recall_at,
 )
 from .functional.reference import Reference
@@ -73,6 +74,7 @@ __all__ = [
     'average_f_beta',
     'average_precision',
     'calibrated_delta',
+    'delta_at_recall',
     'check_detections',
     'compare_evaluations',
     'describe_areas',

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmdet_facepatch.evaluation import ImageRecord, load_ground_truth
+from mmdet_facepatch.evaluation import (
+    EvaluationSettings,
+    ImageRecord,
+    evaluate_faces,
+    load_ground_truth,
+)
 from mmdet_facepatch.evaluation.functional import overlaps
 from mmdet_facepatch.evaluation.functional.matching import (
     match_detections,
@@ -25,6 +30,7 @@ from mmdet_facepatch.evaluation.functional.precision_recall import (
     average_precision,
     calibrated_delta,
     counts_at,
+    delta_at_recall,
     normalise_scores,
     precision_recall_at,
 )
@@ -526,6 +532,43 @@ def test_calibrated_delta_of_float32_cuts_where_it_was_found():
     delta = calibrated_delta(scores, status)
     precision, recall = precision_recall_at(scores, status, 2, [delta])
     assert (precision[0], recall[0]) == (1.0, 1.0)
+
+
+class TestDeltaAtRecall:
+    def test_exact(self):
+        # An ignored and a false detection recall nothing.
+        scores, status = [0.9, 0.8, 0.7, 0.6, 0.5], [1, 0, 1, -1, 1]
+        assert delta_at_recall(scores, status, 4, 0.25) == 0.9
+        assert delta_at_recall(scores, status, 4, 0.26) == 0.7
+        assert delta_at_recall(scores, status, 4, 0.75) == 0.5
+        assert delta_at_recall(scores, status, 4, 0.76) is None
+        assert delta_at_recall([], [], 0, 0.9) is None
+
+    def test_not_above_the_highest(self):
+        assert delta_at_recall([0.999, 0.998], [1, 1], 2, 0.9) == 0.99
+        assert delta_at_recall([0.999, 0.998], [1, 1], 2, 0.9, highest=1) == 0.998
+
+    def test_share_that_is_no_binary_fraction(self):
+        """0.55 of 20 faces are 11, though 0.55 * 20 is 11.000000000000002."""
+        scores = np.linspace(0.9, 0.5, 20)
+        assert delta_at_recall(scores, np.ones(20), 20, 0.55) == scores[10]
+
+    @pytest.mark.parametrize('recall', [0, 1.01])
+    def test_recall_out_of_range(self, recall):
+        with pytest.raises(ValueError, match='min_recall must lie in'):
+            delta_at_recall([0.5], [1], 1, recall)
+
+    def test_is_the_calibrated_delta_of_an_evaluation(self):
+        record = ImageRecord(
+            img_id='a',
+            det_boxes=np.array([[0.0, 0, 9, 9], [20, 20, 29, 29], [50, 50, 59, 59]]),
+            det_scores=np.array([0.8, 0.6, 0.7]),
+            gt_boxes=np.array([[0.0, 0, 9, 9], [20, 20, 29, 29]]),
+        )
+        options = EvaluationSettings(bootstrap=0, min_recall=0.9)
+        numbers = evaluate_faces([record], options).numbers
+        assert numbers['calibrated_delta'] == 0.6
+        assert numbers['all/precision@calibrated'] == pytest.approx(2 / 3)
 
 
 def test_pool_keeps_margins_with_their_scores():

@@ -31,5 +31,6 @@ train_cfg = dict(max_epochs=12, val_interval=3)
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='Adam', lr=0.06))
 
-val_evaluator = dict(gt_dir=data_root + 'eval_tools/ground_truth')
+val_evaluator = dict(
+    gt_dir=data_root + 'eval_tools/ground_truth', min_recall=None)
 test_evaluator = val_evaluator

@@ -36,6 +36,7 @@ from .precision_recall import (
     ThresholdBins,
     ap_thresholds,
     calibrated_delta,
+    delta_at_recall,
     normalise_scores,
     ratio,
 )
@@ -119,7 +120,7 @@ def evaluate_faces(
     margins = _margins(pool)
     is_own = reference is None
     if reference is None:
-        reference = _own_reference(pool, pool.status(keeps[ALL]), margins, settings)
+        reference = _own_reference(pool, keeps[ALL], margins, settings)
     if settings.margin_range is not None:
         low, high = map(float, settings.margin_range)
         reference = replace(reference, margin_low=low, margin_high=high)
@@ -208,11 +209,16 @@ def _margins(pool: PooledMatches) -> NDArray[np.float64]:
 
 def _own_reference(
     pool: PooledMatches,
-    status: NDArray[np.int8],
+    keep: NDArray[np.bool_],
     margins: NDArray[np.float64],
     settings: EvaluationSettings,
 ) -> Reference:
-    delta = calibrated_delta(pool.scores, status, settings.min_precision)
+    status = pool.status(keep)
+    if settings.min_recall is None:
+        delta = calibrated_delta(pool.scores, status, settings.min_precision)
+    else:
+        num_faces = int(keep.sum())
+        delta = delta_at_recall(pool.scores, status, num_faces, settings.min_recall)
     return Reference(
         calibrated_delta=math.nan if delta is None else float(delta),
         margin_low=float(margins.min()) if len(margins) else math.nan,

@@ -29,6 +29,8 @@ class EvaluationSettings:
         betas (tuple[float]): Values of beta, positive.
         min_precision (float): Precision that defines the calibrated delta: the lowest
             score threshold at which the precision over *all* faces is at least this.
+        min_recall (float, optional): Recall that defines it instead: the highest score
+            threshold, up to 0.99, at which the recall of all faces is at least this.
         margin_range (tuple[float], optional): Lowest and highest threshold of AF_beta,
             in units of s = s_p - s_n; by default those of the clean images' detections,
             see :class:`Reference`.
@@ -50,6 +52,7 @@ class EvaluationSettings:
     deltas: tuple[float, ...] = (0.99, 0.9, 0.5)
     betas: tuple[float, ...] = PAPER_BETAS
     min_precision: float = 0.99
+    min_recall: float | None = None
     margin_range: tuple[float, float] | None = None
     num_thresholds: int = 1000
     height_edges: tuple[float, ...] = HEIGHT_EDGES
@@ -67,6 +70,8 @@ class EvaluationSettings:
                 raise ValueError(
                     f'{name} must lie in (0, 1], got {getattr(self, name)}'
                 )
+        if self.min_recall is not None and not 0 < self.min_recall <= 1:
+            raise ValueError(f'min_recall must lie in (0, 1], got {self.min_recall}')
         if not 0 < self.confidence < 1:
             raise ValueError(f'confidence must lie in (0, 1), got {self.confidence}')
         if not all(0 <= delta <= 1 for delta in self.deltas):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -210,3 +211,37 @@ def calibrated_delta(
     last = np.append(values[1:] != values[:-1], True)[: len(values)]
     reached = np.flatnonzero(last & (precision >= min_precision))
     return float(values[reached[-1]]) if len(reached) else None
+
+
+def delta_at_recall(
+    scores: ArrayLike,
+    status: ArrayLike,
+    num_faces: int,
+    min_recall: float,
+    highest: float = 0.99,
+) -> float | None:
+    """Highest threshold at which recall is at least ``min_recall``.
+
+    For detectors whose scores hardly reach the paper's delta: a threshold at which
+    there is something to suppress.
+
+    Args:
+        scores (array): (N,) raw scores of the detections of all images.
+        status (array): (N,) 1 true positive, 0 false positive, -1 ignored.
+        num_faces (int): Faces in all images.
+        min_recall (float): In (0, 1].
+        highest (float): Threshold that is not exceeded, in [0, 1]. Defaults to 0.99.
+
+    Returns:
+        float | None: The threshold, to be used as ``score >= delta``; None where no
+        threshold reaches the recall.
+    """
+    if not 0 < min_recall <= 1:
+        raise ValueError(f'min_recall must lie in (0, 1], got {min_recall}')
+    labels = np.asarray(status).reshape(-1)
+    found = np.sort(_as_floating(scores)[labels == TRUE_POSITIVE])[::-1]
+    # So many have to be found: 0.9 of 10 faces are 9, whatever 0.9 * 10 is rounded to.
+    needed = math.ceil(min_recall * num_faces - 1e-9)
+    if not 0 < needed <= len(found):
+        return None
+    return min(float(found[needed - 1]), highest)
