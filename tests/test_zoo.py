@@ -10,6 +10,7 @@ from mmdet_facepatch import zoo
 from mmdet_facepatch.attack import build_frozen_detector
 from mmdet_facepatch.engine import data_config
 from mmdet_facepatch.experiments import Planner, RunStore, read_spec
+from mmdet_facepatch.utils.json_files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs'
@@ -56,12 +57,15 @@ def test_patches_are_of_the_present_configs(widerface_root, tmp_path, monkeypatc
     spec = read_spec(str(CONFIGS / 'experiments' / 'zoo_patches.py'))
     plan = Planner(spec, data_config(spec.data, CONFIGS)).plan()
     attacks = {run.digest for run in plan.attacks.values()}
-    store = RunStore([zoo.PATCHES])
-    assert len(attacks) == 18
-    assert [digest for digest in attacks if store.patch(digest) is None] == []
+    published = {read_json(path)['digest'] for path in zoo.PATCHES.glob('*.json')}
+    assert published and published <= attacks
     # And so are the results that are kept.
     kept = RunStore([ROOT / '.results' / 'runs'])
-    assert all(kept.finished(run.digest) for run in plan.evaluations.values())
+    assert all(
+        kept.finished(run.digest)
+        for run in plan.evaluations.values()
+        if run.attack in published
+    )
 
 
 def test_config_of_weights():
