@@ -2,7 +2,7 @@
 _base_ = [
     '_base_/models/sln_r18.py',
     '_base_/datasets/widerface_subset.py',
-    '_base_/schedules/adamw_4k.py',
+    '_base_/schedules/adamw_3k.py',
 ]
 
 # Batch statistics are needed where the backbone starts from random weights,

@@ -1,6 +1,6 @@
-# 4,000 steps of AdamW, with the runtime of a run that is counted in steps.
+# 3,000 steps of AdamW, with the runtime of a run that is counted in steps.
 _base_ = '../detector_runtime.py'
-max_iters = 4000
+max_iters = 3000
 
 train_cfg = dict(
     type='ReproducibleIterLoop', max_iters=max_iters, val_interval=max_iters + 1
