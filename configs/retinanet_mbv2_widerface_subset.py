@@ -2,8 +2,8 @@
 _base_ = [
     '_base_/models/retinanet_r18.py',
     '_base_/datasets/widerface_subset.py',
-    '_base_/schedules/adamw_3k.py',
-    '_base_/models/mobilenet_v2_centerface.py',
+    '_base_/schedules/adamw_2k.py',
+    '_base_/models/mobilenet_v2.py',
 ]
 
 model = dict(
@@ -11,5 +11,7 @@ model = dict(
     backbone={{_base_.mobilenet_v2}},
     neck=dict(in_channels={{_base_.mobilenet_v2_channels}}, out_channels=64),
     bbox_head=dict(in_channels=64, feat_channels=64, stacked_convs=1),
+    # The published weights were trained with ignored faces as background.
+    train_cfg=dict(assigner=dict(ignore_iof_thr=-1)),
 )
 optim_wrapper = dict(paramwise_cfg={{_base_.mobilenet_v2_lr}})

@@ -2,8 +2,8 @@
 _base_ = [
     '_base_/models/ssd_r18.py',
     '_base_/datasets/widerface_subset.py',
-    '_base_/schedules/adamw_3k.py',
-    '_base_/models/mobilenet_v2_centerface.py',
+    '_base_/schedules/adamw_2k.py',
+    '_base_/models/mobilenet_v2.py',
 ]
 
 model = dict(
@@ -13,5 +13,7 @@ model = dict(
     bbox_head=dict(
         in_channels=(24, 32, 96, 320, 128), stacked_convs=1, feat_channels=64
     ),
+    # The published weights were trained with ignored faces as background.
+    train_cfg=dict(assigner=dict(ignore_iof_thr=-1)),
 )
 optim_wrapper = dict(paramwise_cfg={{_base_.mobilenet_v2_lr}})

@@ -97,7 +97,8 @@ def complete_pipelines(cfg: Config, detector: Config | None = None) -> None:
     That is the test pipeline of the detector, so that it is measured as it is deployed.
     Where the config has ``pyramid``, scales or ``dict(scales=..., nms=...)``, it is an
     image pyramid, whose detections NMS merges (:class:`PyramidTTA`); validation takes
-    scale 1 then. A data set that has a pipeline keeps it.
+    scale 1 then, and the key is removed: the config that is left can be run as it
+    is. A data set that has a pipeline keeps it.
 
     Args:
         cfg (Config): Of an attack, with ``model.detector``; changed in place.
@@ -125,6 +126,7 @@ def complete_pipelines(cfg: Config, detector: Config | None = None) -> None:
                 leaf['pipeline'] = pyramid_pipeline(scales)
             else:
                 leaf['pipeline'] = deployed_pipeline(detector or _detector_config(cfg))
+    cfg.pop('pyramid', None)
 
 
 def _read_pyramid(cfg: Config) -> dict[str, Any] | None:

@@ -78,6 +78,10 @@ def test_pyramid_is_asked_for_by_name(given):
     assert scales == [[0.5, 1], [1]]
     assert cfg.model.tta_model.type == 'PyramidTTA'
     assert cfg.model.tta_model.tta_cfg.nms == dict(type='nms', iou_threshold=0.3)
+    # What is left can be run as it is.
+    before = cfg.to_dict()
+    complete_pipelines(cfg, detector())
+    assert 'pyramid' not in before and cfg.to_dict() == before
 
 
 def test_pyramid_with_another_nms():
