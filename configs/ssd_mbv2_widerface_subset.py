@@ -2,7 +2,7 @@
 _base_ = [
     '_base_/models/ssd_r18.py',
     '_base_/datasets/widerface_subset.py',
-    '_base_/schedules/adamw_2k.py',
+    '_base_/schedules/adamw_3k.py',
     '_base_/models/mobilenet_v2.py',
 ]
 

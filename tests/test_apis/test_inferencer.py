@@ -106,7 +106,7 @@ class TestStock:
         one = stock(path, out_dir=str(tmp_path / 'out'))
         two = stock(photo)
         assert one['predictions'] == two['predictions']
-        np.testing.assert_allclose(best(one), FACE, atol=2)
+        np.testing.assert_allclose(best(one), FACE, atol=6)
         drawn = mmcv.imread(str(tmp_path / 'out' / 'vis' / 'photo.png'))
         changed = (drawn != photo).any(axis=-1)
         assert drawn.shape == photo.shape
@@ -134,7 +134,7 @@ class TestStock:
         found = inferencer(path, return_vis=True)
         (drawn,) = found['visualization']
         assert drawn.shape == cut.shape
-        np.testing.assert_allclose(best(found), FACE, atol=2)
+        np.testing.assert_allclose(best(found), FACE, atol=6)
 
     def test_real_photograph(self, stock, faces, widerface_root):
         (path, *_) = sorted((widerface_root / 'WIDER_val' / 'images').rglob('*.jpg'))
