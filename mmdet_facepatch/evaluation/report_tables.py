@@ -92,7 +92,7 @@ def describe_areas(name: str, numbers: Mapping[str, float | None]) -> str:
     return (
         f'AF_beta over s from {low:.4g} to {high:.4g} and over s >= 0; '
         f'{", ".join(texts)} of the area of {name} lies at s >= 0; attacks that select '
-        'S > 0.5 change nothing below.'
+        'S > 0.5 have no samples below.'
     )
 
 

@@ -81,7 +81,7 @@ noise        0.1250/0.0625
 patch        0.0000/0.0000
 
 AF_beta over s from -4.595 to 12.5 and over s >= 0; 37 % (beta 0.5) of the area of clean
-lies at s >= 0; attacks that select S > 0.5 change nothing below.
+lies at s >= 0; attacks that select S > 0.5 have no samples below.
 
 detections, All, and images without any (silent) at delta 0.99
 condition      true pos.    duplicates    on patch    other false    silent (%)
@@ -162,7 +162,7 @@ def test_share_of_the_area():
     """0.3670 * 17.095 over all, of which 0.1835 * 12.5 lie at s >= 0."""
     assert describe_areas('clean', metrics(0.99, 0.734)) == (
         'AF_beta over s from -4.595 to 12.5 and over s >= 0; 37 % (beta 0.5) of the '
-        'area of clean lies at s >= 0; attacks that select S > 0.5 change nothing '
+        'area of clean lies at s >= 0; attacks that select S > 0.5 have no samples '
         'below.'
     )
     record = {'margin_low': None, 'margin_high': None, 'all/AF0.5': None}

@@ -210,8 +210,8 @@ def test_ranges_of_areas(add):
     assert 'not comparable' in first
     assert lines == (
         '- sln: AF_beta over s from -4 to 4 and over s >= 0; 25 % (beta 0.5) of the '
-        'area of clean images lies at s >= 0; attacks that select S > 0.5 change '
-        'nothing below.'
+        'area of clean images lies at s >= 0; attacks that select S > 0.5 have no '
+        'samples below.'
     )
     assert lines in experiment_markdown(add.index(), add.store)
 

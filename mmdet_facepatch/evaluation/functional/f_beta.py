@@ -6,8 +6,8 @@ recall falls while precision stays; AF_beta says so in one number that needs no
 score threshold. Lower is a better attack.
 
 It is a mean over a range of thresholds, which belongs to the clean detector: the whole
-range of its margins, and its part at s >= 0, the only one that an attack changes which
-selects samples by S > 0.5. So areas of one detector can be compared, those of different
+range of its margins, and its part at s >= 0, below which an attack that selects samples
+by S > 0.5 has none. So areas of one detector can be compared, those of different
 detectors can not.
 """
 
